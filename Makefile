@@ -1,0 +1,32 @@
+# Every target works from a clean clone: `make run` and `make test` are all a newcomer needs.
+export GOFLAGS := -tags=duckdb_arrow -buildvcs=false
+export CGO_ENABLED := 1
+
+.PHONY: help build run test lint bench fuzz sample clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+build: ## build bin/elt
+	@mkdir -p bin
+	go build -trimpath -ldflags '-s -w' -o bin/elt ./cmd/elt
+
+run: build ## build, and run the main job on the sample project
+	bin/elt run
+
+test: ## install what is missing, start a throw-away Postgres, run every test
+	sh internal/testdb/install.sh
+	go test -timeout 20m ./...
+
+lint: ## format, vet, staticcheck, import rules
+	go -C tools build -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run ./...
+
+bench: build ## measure each path beside its limit
+	go run ./internal/bench
+
+sample: ## make the sample data again
+	go run ./internal/sample testdata/shop
+
+clean: ## remove what was built
+	rm -rf bin .elt

@@ -1,0 +1,212 @@
+package warehouse
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"elt/internal/retry"
+	"elt/internal/rows"
+)
+
+// DB is an open warehouse. It is safe for concurrent use.
+type DB struct {
+	driver Driver
+}
+
+const commitsTable = `_elt.commits`
+
+// Open prepares d for Update: it makes schema _elt and the table of commit
+// tokens where they are missing. The DB owns d.
+func Open(ctx context.Context, d Driver) (*DB, error) {
+	db := &DB{driver: d}
+	tx, err := d.Begin(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range []string{
+		`CREATE SCHEMA IF NOT EXISTS _elt`,
+		`CREATE TABLE IF NOT EXISTS ` + commitsTable + ` (token text PRIMARY KEY, committed_at timestamp with time zone NOT NULL)`,
+	} {
+		if _, err := tx.Exec(ctx, q); err != nil {
+			return nil, errors.Join(fmt.Errorf("prepare the warehouse: %w", err), tx.Rollback(cleanup(ctx)))
+		}
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return nil, fmt.Errorf("prepare the warehouse: %w", err)
+	}
+	return db, nil
+}
+
+// OpenReadOnly wraps d for Query alone; it writes nothing. The DB owns d.
+func OpenReadOnly(d Driver) *DB { return &DB{driver: d} }
+
+// Dialect describes the engine.
+func (db *DB) Dialect() *Dialect { return db.driver.Dialect() }
+
+// Lock is [Driver.Lock].
+func (db *DB) Lock(ctx context.Context, name string) (context.Context, func(), error) {
+	return db.driver.Lock(ctx, name)
+}
+
+// Close closes the driver.
+func (db *DB) Close() error { return db.driver.Close() }
+
+// Query runs one SELECT in a read-only transaction of its own, with flat memory.
+// The caller releases the reader, which ends the transaction.
+func (db *DB) Query(ctx context.Context, q string, args ...any) (array.RecordReader, error) {
+	tx, err := db.driver.Begin(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	r, err := tx.Query(ctx, q, args...)
+	if err != nil {
+		return nil, errors.Join(err, tx.Rollback(cleanup(ctx)))
+	}
+	return &txReader{RecordReader: r, done: func() { _ = tx.Rollback(cleanup(ctx)) }, refs: 1}, nil
+}
+
+// View runs fn in a read-only transaction: one snapshot for all its queries.
+func (db *DB) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	dtx, err := db.driver.Begin(ctx, true)
+	if err != nil {
+		return err
+	}
+	tx := &Tx{driver: dtx, dialect: db.driver.Dialect()}
+	return errors.Join(fn(ctx, tx), dtx.Rollback(cleanup(ctx)))
+}
+
+// Update runs fn in one transaction and commits it when fn returns nil.
+//
+// Any statement error poisons the transaction: it is rolled back and the error
+// returned, whatever fn returns. An error from COMMIT means unknown; Update then
+// asks the warehouse with the token that its first statement inserted. It
+// returns nil when the transaction turns out to be committed, an error that
+// wraps [ErrNotCommitted] and is transient when it is not, and one that wraps
+// [ErrCommitUnknown] only while the warehouse cannot be reached.
+//
+// fn may run once only; it must not keep tx.
+func (db *DB) Update(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	token := rand.Text()
+	dtx, err := db.driver.Begin(ctx, false)
+	if err != nil {
+		return err
+	}
+	if err := insertToken(ctx, dtx, token); err != nil {
+		return errors.Join(err, dtx.Rollback(cleanup(ctx)))
+	}
+	tx := &Tx{driver: dtx, dialect: db.driver.Dialect()}
+	err = run(ctx, tx, fn)
+	if err == nil {
+		err = tx.poison
+	}
+	if err != nil {
+		return errors.Join(err, dtx.Rollback(cleanup(ctx)))
+	}
+	if err := ctx.Err(); err != nil {
+		return errors.Join(context.Cause(ctx), dtx.Rollback(cleanup(ctx)))
+	}
+	if err := dtx.Commit(context.WithoutCancel(ctx)); err != nil {
+		_ = dtx.Rollback(cleanup(ctx))
+		return db.resolve(ctx, token, err)
+	}
+	return nil
+}
+
+// run turns a panic of fn into a rollback before the panic goes on.
+func run(ctx context.Context, tx *Tx, fn func(ctx context.Context, tx *Tx) error) error {
+	finished := false
+	defer func() {
+		if !finished {
+			_ = tx.driver.Rollback(cleanup(ctx))
+		}
+	}()
+	err := fn(ctx, tx)
+	finished = true
+	return err
+}
+
+func insertToken(ctx context.Context, tx DriverTx, token string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO `+commitsTable+` (token, committed_at) VALUES ($1, $2)`, token, time.Now().UTC())
+	return err
+}
+
+// resolve finds out what became of the transaction with token after COMMIT
+// failed with cause. Reading the token back is not enough: the old transaction
+// may still be in progress. Inserting it again waits for that one, or conflicts
+// with it.
+func (db *DB) resolve(ctx context.Context, token string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveTimeout)
+	defer cancel()
+	backoff := retry.Backoff{Base: 20 * time.Millisecond, Max: time.Second}
+	for try := 1; ; try++ {
+		committed, err := db.ask(ctx, token)
+		switch {
+		case err == nil && committed:
+			return nil
+		case err == nil:
+			return retry.AsTransient(fmt.Errorf("%w: %w", ErrNotCommitted, cause))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrCommitUnknown, cause)
+		case <-time.After(backoff.Wait(try, 0)):
+		}
+	}
+}
+
+const resolveTimeout = 30 * time.Second
+
+func (db *DB) ask(ctx context.Context, token string) (committed bool, err error) {
+	tx, err := db.driver.Begin(ctx, false)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = tx.Rollback(cleanup(ctx)) }()
+	err = insertToken(ctx, tx, token)
+	if KindOf(err) == KindUnique {
+		return true, nil
+	}
+	return false, err
+}
+
+// cleanup is the context for rolling back: it outlives ctx, within a bound.
+func cleanup(ctx context.Context) context.Context {
+	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	context.AfterFunc(c, cancel)
+	return c
+}
+
+// Querier runs SELECTs: a *DB, or a *Tx.
+type Querier interface {
+	Query(ctx context.Context, q string, args ...any) (array.RecordReader, error)
+}
+
+// Each runs a SELECT and calls fn for every row.
+func Each(ctx context.Context, q Querier, sql string, fn func(rows.Row) error, args ...any) error {
+	r, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	return rows.Each(r, fn)
+}
+
+// txReader is a reader that ends its transaction when it is released.
+type txReader struct {
+	array.RecordReader
+	done func()
+	refs int
+}
+
+func (r *txReader) Retain() { r.refs++; r.RecordReader.Retain() }
+
+func (r *txReader) Release() {
+	r.RecordReader.Release()
+	if r.refs--; r.refs == 0 {
+		r.done()
+	}
+}

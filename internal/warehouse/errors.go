@@ -1,0 +1,68 @@
+package warehouse
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind is what a caller can do about a database error.
+type Kind int
+
+// The kinds that callers tell apart.
+const (
+	KindOther       Kind = iota // the statement is wrong, or the engine says no
+	KindUnique                  // a key exists already
+	KindConflict                // another transaction was faster; the same again may work
+	KindUnavailable             // the connection is lost or was refused; nothing is known
+	KindAuth                    // wrong user or password
+	KindLocked                  // another process owns the database or the lock
+	KindDiskFull                // no space for data, log or spill
+	KindReadOnly                // the file or its folder cannot be written
+	KindCorrupt                 // the file is no database, or a damaged one
+	KindNewer                   // written by a newer version
+	KindNotFound                // table, column or function does not exist
+	KindData                    // a value does not fit its type
+	KindMemory                  // over the memory limit
+)
+
+// Error is a database error with its kind and what to do about it. It never
+// holds a secret: drivers remove them from Err's text.
+type Error struct {
+	Kind Kind
+	Err  error
+	Hint string // what to type next; "" when nothing helps
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf returns the kind of the first *Error in err's chain, else KindOther.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return KindOther
+}
+
+// ErrCommitUnknown means that COMMIT failed and the warehouse could not be asked
+// afterwards: the transaction may be there or not.
+var ErrCommitUnknown = errors.New("outcome of COMMIT unknown: the warehouse cannot be reached")
+
+// ErrNotCommitted means that COMMIT failed and the warehouse has none of it.
+var ErrNotCommitted = errors.New("not committed")
+
+// LockedError names who holds a warehouse.
+type LockedError struct {
+	Path    string
+	PID     int    // 0: not known
+	Command string // "": not known
+}
+
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("%s is locked by another process", e.Path)
+	}
+	return fmt.Sprintf("%s is in use by %s (pid %d)", e.Path, e.Command, e.PID)
+}

@@ -1,0 +1,179 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"elt/internal/rows"
+	"elt/internal/warehouse"
+)
+
+// The statuses of a run that is not over, and of one whose process has gone.
+// All others are those of package event.
+const (
+	Running     = "running"
+	Interrupted = "interrupted"
+)
+
+// Run is one run of the project.
+type Run struct {
+	ID        string
+	Job       string // "" for a run by hand
+	Command   string // as it was typed, without secrets
+	Trigger   string // manual, schedule, retry, …
+	Status    string // Running, or how it ended
+	Exit      int
+	StartedAt time.Time
+	EndedAt   time.Time // zero while it runs
+	AsOf      time.Time // zero: its clock was now
+	PID       int
+	Host      string
+	Error     string
+	Log       string // path of the log file
+}
+
+// StartRun records that r runs from now on, in this process unless it says otherwise.
+func (s *Store) StartRun(ctx context.Context, r Run) error {
+	if r.PID == 0 {
+		r.PID = os.Getpid()
+	}
+	if r.Host == "" {
+		r.Host = hostname()
+	}
+	err := s.update(ctx, `INSERT INTO _elt.run
+		(project, target, id, job, command, trigger, status, exit_code, started_at, as_of, pid, host, session, log)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13)`,
+		s.project, s.target, r.ID, r.Job, r.Command, r.Trigger, Running, stamp(r.StartedAt), stamp(r.AsOf),
+		int64(r.PID), r.Host, s.session, r.Log)
+	if err != nil {
+		return fmt.Errorf("record the start of run %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// EndRun records how run r.ID ended: its Status, Exit, EndedAt, AsOf, Error and Log.
+func (s *Store) EndRun(ctx context.Context, r Run) error {
+	err := s.update(ctx, `UPDATE _elt.run SET status = $4, exit_code = $5, ended_at = $6, error = $7,
+		as_of = coalesce($8, as_of), log = CASE WHEN $9 = '' THEN log ELSE $9 END
+		WHERE project = $1 AND target = $2 AND id = $3`,
+		s.project, s.target, r.ID, r.Status, int64(r.Exit), stamp(r.EndedAt), r.Error, stamp(r.AsOf), r.Log)
+	if err != nil {
+		return fmt.Errorf("record the end of run %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+const runColumns = `id, job, command, trigger, status, exit_code, started_at, ended_at, as_of, pid, host, error, log, session`
+
+// Runs lists the latest runs, newest first; limit 0 is all.
+func (s *Store) Runs(ctx context.Context, limit int) ([]Run, error) {
+	var list []Run
+	err := s.each(ctx, s.db, `SELECT `+runColumns+` FROM _elt.run WHERE project = $1 AND target = $2
+		ORDER BY started_at DESC, id DESC LIMIT $3`, func(r rows.Row) error {
+		list = append(list, readRun(r))
+		return nil
+	}, some(limit))
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	return list, nil
+}
+
+// Run returns the run with this id, or whose id begins so; false when there is
+// none or more than one.
+func (s *Store) Run(ctx context.Context, id string) (Run, bool, error) {
+	var found []Run
+	err := s.each(ctx, s.db, `SELECT `+runColumns+` FROM _elt.run
+		WHERE project = $1 AND target = $2 AND substr(id, 1, length($3)) = $3 ORDER BY id LIMIT 2`, func(r rows.Row) error {
+		found = append(found, readRun(r))
+		return nil
+	}, id)
+	if err != nil {
+		return Run{}, false, fmt.Errorf("find run %s: %w", id, err)
+	}
+	if len(found) == 1 || (len(found) > 1 && found[0].ID == id) {
+		return found[0], true, nil
+	}
+	return Run{}, false, nil
+}
+
+func readRun(r rows.Row) Run {
+	return Run{
+		ID: r.String(0), Job: r.String(1), Command: r.String(2), Trigger: r.String(3), Status: r.String(4),
+		Exit: int(r.Int(5)), StartedAt: r.Time(6), EndedAt: r.Time(7), AsOf: r.Time(8),
+		PID: int(r.Int(9)), Host: r.String(10), Error: r.String(11), Log: r.String(12),
+	}
+}
+
+// CloseOrphans closes as interrupted, as of now, the runs that are recorded as
+// running but whose process is gone, with their steps, and returns their ids.
+// A run of another machine is left alone: nothing is known of it, except on
+// DuckDB, whose file one process owns at a time. Runs named in except are alive.
+func (s *Store) CloseOrphans(ctx context.Context, now time.Time, except ...string) ([]string, error) {
+	var gone []string
+	alone := s.db.Dialect().Name == "duckdb"
+	err := s.each(ctx, s.db, `SELECT `+runColumns+` FROM _elt.run
+		WHERE project = $1 AND target = $2 AND status = $3 ORDER BY id`, func(r rows.Row) error {
+		run, session := readRun(r), r.String(13)
+		if !slices.Contains(except, run.ID) && session != s.session && (alone || isGone(run)) {
+			gone = append(gone, run.ID)
+		}
+		return nil
+	}, Running)
+	if err != nil {
+		return nil, fmt.Errorf("look for runs that were cut off: %w", err)
+	}
+	for _, id := range gone {
+		if err := s.closeOrphan(ctx, id, now); err != nil {
+			return nil, fmt.Errorf("close run %s: %w", id, err)
+		}
+	}
+	return gone, nil
+}
+
+func (s *Store) closeOrphan(ctx context.Context, id string, now time.Time) error {
+	return s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		const reason = "the process ended before the run did"
+		_, err := tx.Exec(ctx, `UPDATE _elt.run SET status = $5, exit_code = 130, ended_at = $6, error = $7
+			WHERE project = $1 AND target = $2 AND id = $3 AND status = $4`,
+			s.project, s.target, id, Running, Interrupted, stamp(now), reason)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE _elt.step SET status = $5, ended_at = $6, error = $7
+			WHERE project = $1 AND target = $2 AND run_id = $3 AND status = $4`,
+			s.project, s.target, id, Running, Interrupted, stamp(now), reason)
+		return err
+	})
+}
+
+// isGone reports whether the process of a run of this machine has ended. A pid
+// that is ours belongs to another session, hence to a process before this one.
+func isGone(r Run) bool {
+	if r.Host != hostname() {
+		return false
+	}
+	if r.PID == os.Getpid() {
+		return true
+	}
+	p, err := os.FindProcess(r.PID)
+	if err != nil {
+		return true
+	}
+	err = p.Signal(syscall.Signal(0))
+	return errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH)
+}
+
+// hostname is "" where the machine has none, which matches only itself.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}

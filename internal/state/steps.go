@@ -1,0 +1,137 @@
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"elt/internal/rows"
+	"elt/window"
+)
+
+// StepRecord is one step of a run.
+type StepRecord struct {
+	RunID     string
+	Name      string
+	Kind      string
+	Status    string
+	StartedAt time.Time
+	EndedAt   time.Time
+	Result    json.RawMessage // an event.Result
+	Error     string
+}
+
+// SaveStep records a step of a run; a later record of the same step replaces it.
+func (s *Store) SaveStep(ctx context.Context, r StepRecord) error {
+	err := s.update(ctx, `INSERT INTO _elt.step
+		(project, target, run_id, name, kind, status, started_at, ended_at, result, error)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (project, target, run_id, name) DO UPDATE SET kind = excluded.kind, status = excluded.status,
+			started_at = excluded.started_at, ended_at = excluded.ended_at, result = excluded.result, error = excluded.error`,
+		s.project, s.target, r.RunID, r.Name, r.Kind, r.Status, stamp(r.StartedAt), stamp(r.EndedAt), string(r.Result), r.Error)
+	if err != nil {
+		return fmt.Errorf("record step %s of run %s: %w", r.Name, r.RunID, err)
+	}
+	return nil
+}
+
+// Steps lists the steps of a run in the order in which they started.
+func (s *Store) Steps(ctx context.Context, runID string) ([]StepRecord, error) {
+	var list []StepRecord
+	err := s.each(ctx, s.db, `SELECT run_id, name, kind, status, started_at, ended_at, result, error FROM _elt.step
+		WHERE project = $1 AND target = $2 AND run_id = $3 ORDER BY started_at, name`, func(r rows.Row) error {
+		rec := StepRecord{
+			RunID: r.String(0), Name: r.String(1), Kind: r.String(2), Status: r.String(3),
+			StartedAt: r.Time(4), EndedAt: r.Time(5), Error: r.String(7),
+		}
+		if text := r.String(6); text != "" {
+			rec.Result = json.RawMessage(text)
+		}
+		list = append(list, rec)
+		return nil
+	}, runID)
+	if err != nil {
+		return nil, fmt.Errorf("list the steps of run %s: %w", runID, err)
+	}
+	return list, nil
+}
+
+// WindowRecord is one window of one step of a backfill.
+type WindowRecord struct {
+	Backfill string // what was asked for; the same again resumes it
+	Step     string
+	Window   window.Window
+	Status   string
+	RunID    string
+	EndedAt  time.Time
+	Error    string
+}
+
+// SaveWindow records what became of a window; a later record replaces it.
+func (s *Store) SaveWindow(ctx context.Context, w WindowRecord) error {
+	err := s.update(ctx, `INSERT INTO _elt.windows
+		(project, target, backfill, step, window_start, window_end, status, run_id, ended_at, error)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (project, target, backfill, step, window_start, window_end) DO UPDATE SET
+			status = excluded.status, run_id = excluded.run_id, ended_at = excluded.ended_at, error = excluded.error`,
+		s.project, s.target, w.Backfill, w.Step, stamp(w.Window.Start), stamp(w.Window.End), w.Status, w.RunID,
+		stamp(w.EndedAt), w.Error)
+	if err != nil {
+		return fmt.Errorf("record window %s of %s: %w", w.Window, w.Step, err)
+	}
+	return nil
+}
+
+// Windows lists the windows of a backfill, oldest first.
+func (s *Store) Windows(ctx context.Context, backfill string) ([]WindowRecord, error) {
+	var list []WindowRecord
+	err := s.each(ctx, s.db, `SELECT step, window_start, window_end, status, run_id, ended_at, error FROM _elt.windows
+		WHERE project = $1 AND target = $2 AND backfill = $3 ORDER BY window_start, step`, func(r rows.Row) error {
+		list = append(list, WindowRecord{
+			Backfill: backfill, Step: r.String(0), Window: window.Window{Start: r.Time(1), End: r.Time(2)},
+			Status: r.String(3), RunID: r.String(4), EndedAt: r.Time(5), Error: r.String(6),
+		})
+		return nil
+	}, backfill)
+	if err != nil {
+		return nil, fmt.Errorf("list the windows of backfill %s: %w", backfill, err)
+	}
+	return list, nil
+}
+
+// Slot is one instant at which a job was due.
+type Slot struct {
+	Job    string
+	At     time.Time
+	Status string // ran, skipped or missed
+	RunID  string // of the run that it started
+	Reason string // why it was skipped or missed
+}
+
+// ClaimSlot records slot as taken and reports whether it was free: of several
+// claims on one slot exactly one is true (invariant 11).
+func (s *Store) ClaimSlot(ctx context.Context, slot Slot, now time.Time) (bool, error) {
+	var n int64
+	err := s.change(ctx, &n, `INSERT INTO _elt.slot (project, target, job, slot, status, run_id, reason, at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (project, target, job, slot) DO NOTHING`,
+		s.project, s.target, slot.Job, stamp(slot.At), slot.Status, slot.RunID, slot.Reason, stamp(now))
+	if err != nil {
+		return false, fmt.Errorf("claim slot %s of job %s: %w", slot.At.UTC().Format(time.RFC3339), slot.Job, err)
+	}
+	return n == 1, nil
+}
+
+// Slots lists the latest slots of a job, newest first.
+func (s *Store) Slots(ctx context.Context, job string, limit int) ([]Slot, error) {
+	var list []Slot
+	err := s.each(ctx, s.db, `SELECT job, slot, status, run_id, reason FROM _elt.slot
+		WHERE project = $1 AND target = $2 AND job = $3 ORDER BY slot DESC LIMIT $4`, func(r rows.Row) error {
+		list = append(list, Slot{Job: r.String(0), At: r.Time(1), Status: r.String(2), RunID: r.String(3), Reason: r.String(4)})
+		return nil
+	}, job, some(limit))
+	if err != nil {
+		return nil, fmt.Errorf("list the slots of job %s: %w", job, err)
+	}
+	return list, nil
+}

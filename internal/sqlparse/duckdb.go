@@ -179,7 +179,9 @@ func (w *duckWalk) function(o map[string]any) {
 	}
 }
 
-func (w *duckWalk) refuse(at int, msg, hint string) { w.errs = append(w.errs, ErrorAt(w.sql, at, msg, hint)) }
+func (w *duckWalk) refuse(at int, msg, hint string) {
+	w.errs = append(w.errs, ErrorAt(w.sql, at, msg, hint))
+}
 
 // duckTableFunctions lists what may stand in FROM: functions of their arguments
 // alone. What reads files, settings or other databases is not here.

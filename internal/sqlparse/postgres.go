@@ -187,4 +187,6 @@ func pgTableFunctions() []string {
 	}
 }
 
-func (w *pgWalk) refuse(at int, msg, hint string) { w.errs = append(w.errs, ErrorAt(w.sql, at, msg, hint)) }
+func (w *pgWalk) refuse(at int, msg, hint string) {
+	w.errs = append(w.errs, ErrorAt(w.sql, at, msg, hint))
+}

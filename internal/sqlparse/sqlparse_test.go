@@ -104,7 +104,7 @@ func TestRefused(t *testing.T) {
 	ps := parsers(t)
 	for _, c := range []struct{ dialects, sql, want string }{
 		{"both", `selec 1`, `1:1: syntax error at or near "selec"`},
-		{"both", "select 'é',\n 'ü' as x from from y", `2:15: syntax error at or near "from"`},
+		{"both", "select 'é',\n 'ü' as x from from y", `2:16: syntax error at or near "from"`},
 		{"both", ``, `1:1: no SQL; write one SELECT`},
 		{"both", "-- nothing\n", `no SQL; write one SELECT`},
 		{"both", `select 1; select 2`, `more than one statement`},

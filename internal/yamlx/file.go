@@ -1,0 +1,184 @@
+package yamlx
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	yaml "github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// maxSize bounds a file; nobody writes more by hand, and the parser's time grows
+// faster than its input.
+const maxSize = 4 << 20
+
+// File is one parsed YAML document.
+type File struct {
+	Name    string
+	Root    ast.Node // nil when the document is empty
+	lines   []string
+	anchors map[string]ast.Node
+}
+
+// Parse reads one document. Excerpts are taken from shown, which has the same
+// lines and columns as src; nil: src. A caller whose YAML is embedded in
+// something else blanks out what is not YAML, keeps lines and columns, and
+// passes the whole as shown.
+func Parse(name string, src, shown []byte) (*File, Errors) {
+	if shown == nil {
+		shown = src
+	}
+	f := &File{Name: name, lines: strings.Split(string(shown), "\n"), anchors: map[string]ast.Node{}}
+	if len(src) > maxSize {
+		return f, Errors{f.error(1, 1, "the file is too large", fmt.Sprintf("at most %d bytes", maxSize), "")}
+	}
+	src = []byte(strings.TrimPrefix(string(src), "\ufeff"))
+	src, errs := f.bareReferences(src)
+	doc, err := parse(src)
+	if err != nil {
+		return f, append(errs, f.syntax(err))
+	}
+	for _, d := range doc.Docs {
+		if d == nil || d.Body == nil {
+			continue
+		}
+		if _, ok := d.Body.(*ast.CommentGroupNode); ok {
+			continue
+		}
+		if f.Root != nil {
+			p := f.Pos(d.Body)
+			return f, append(errs, f.error(p.Line, p.Col, "a second YAML document", "one document", "delete the --- line above, or move what follows to a file of its own"))
+		}
+		f.Root = d.Body
+		ast.Walk(anchorVisitor{f.anchors}, d.Body)
+	}
+	return f, errs
+}
+
+// parse guards the parser, which has crashed on malformed input before.
+func parse(src []byte) (f *ast.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			f, err = nil, errors.New("this is no YAML")
+		}
+	}()
+	return parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
+}
+
+func tokenize(src []byte) (tokens token.Tokens) {
+	defer func() {
+		if recover() != nil {
+			tokens = nil // parse reports it
+		}
+	}()
+	return lexer.Tokenize(string(src))
+}
+
+func (f *File) syntax(err error) *Error {
+	e := f.error(1, 1, "this is no YAML", "", "")
+	var located yaml.Error
+	if !errors.As(err, &located) {
+		return e
+	}
+	if t := located.GetToken(); t != nil && t.Position != nil {
+		e = f.error(t.Position.Line, t.Position.Column, "", "", "")
+	}
+	e.Msg = "this is no YAML: " + strings.ReplaceAll(located.GetMessage(), "\t", `\t`)
+	if strings.Contains(e.Excerpt, "\t") {
+		e.Hint = "indent with spaces, not with tabs"
+	}
+	return e
+}
+
+// bareReferences finds ${…} that stands unquoted in flow style, where YAML takes
+// the brace for a mapping. Each is blanked to a word of the same length, so that
+// the rest of the file is still read and all mistakes are told at once.
+func (f *File) bareReferences(src []byte) ([]byte, Errors) {
+	if !strings.Contains(string(src), "${") {
+		return src, nil
+	}
+	var errs Errors
+	tokens := tokenize(src)
+	lines := strings.Split(string(src), "\n")
+	for i := 0; i+1 < len(tokens); i++ {
+		t, next := tokens[i], tokens[i+1]
+		p := next.Position
+		if t.Type != token.StringType || next.Type != token.MappingStartType || !strings.HasSuffix(t.Value, "$") {
+			continue
+		}
+		if p == nil || p.Line < 1 || p.Line > len(lines) {
+			continue
+		}
+		line := []rune(lines[p.Line-1])
+		at := p.Column - 2
+		if at < 0 || at+1 >= len(line) || line[at] != '$' || line[at+1] != '{' {
+			continue
+		}
+		end := at + 1
+		for end < len(line) && line[end] != '}' {
+			end++
+		}
+		whole := string(line[at:min(end+1, len(line))])
+		errs = append(errs, f.error(p.Line, p.Column-1, "unquoted "+whole+" inside braces or brackets", "a quoted reference", fmt.Sprintf("write %q", whole)))
+		for j := at; j <= end && j < len(line); j++ {
+			line[j] = 'x'
+		}
+		lines[p.Line-1] = string(line)
+	}
+	return []byte(strings.Join(lines, "\n")), errs
+}
+
+// Pos returns the place where n starts.
+func (f *File) Pos(n ast.Node) Pos {
+	line, col := start(n, 0)
+	return Pos{File: f.Name, Line: max(1, line), Col: max(1, col)}
+}
+
+// Error makes a mistake at p, with its excerpt.
+func (f *File) Error(p Pos, msg, expected, hint string) *Error {
+	return f.error(p.Line, p.Col, msg, expected, hint)
+}
+
+func (f *File) error(line, col int, msg, expected, hint string) *Error {
+	line, col = max(1, line), max(1, col)
+	return &Error{Pos: Pos{f.Name, line, col}, Msg: msg, Expected: expected, Hint: hint, Excerpt: excerpt(f.lines, line, col)}
+}
+
+// start is the first character of n. The parser gives a block mapping the place
+// of its first colon.
+func start(n ast.Node, depth int) (line, col int) {
+	if depth < 100 {
+		switch n := n.(type) {
+		case *ast.MappingNode:
+			if len(n.Values) > 0 && !n.IsFlowStyle {
+				return start(n.Values[0], depth+1)
+			}
+		case *ast.MappingValueNode:
+			if n.Key != nil {
+				return start(n.Key, depth+1)
+			}
+		}
+	}
+	if n == nil {
+		return 1, 1
+	}
+	t := n.GetToken()
+	if t == nil || t.Position == nil {
+		return 1, 1
+	}
+	return t.Position.Line, t.Position.Column
+}
+
+type anchorVisitor struct{ anchors map[string]ast.Node }
+
+// Visit implements [ast.Visitor]. The last anchor of a name wins.
+func (v anchorVisitor) Visit(n ast.Node) ast.Visitor {
+	if a, ok := n.(*ast.AnchorNode); ok && a.Name != nil && a.Value != nil {
+		v.anchors[a.Name.String()] = a.Value
+	}
+	return v
+}

@@ -4,6 +4,7 @@ package rows
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -39,18 +40,19 @@ func (r Row) Name(i int) string { return r.batch.ColumnName(i) }
 // Null reports whether column i is NULL.
 func (r Row) Null(i int) bool { return r.batch.Column(i).IsNull(r.index) }
 
-// String returns column i as text; "" for NULL.
+// String returns column i as text; "" for NULL. The text is a copy: the memory
+// of a batch belongs to the engine and is gone with it.
 func (r Row) String(i int) string {
 	if r.Null(i) {
 		return ""
 	}
 	switch c := r.batch.Column(i).(type) {
 	case *array.String:
-		return c.Value(r.index)
+		return strings.Clone(c.Value(r.index))
 	case *array.LargeString:
-		return c.Value(r.index)
+		return strings.Clone(c.Value(r.index))
 	case *array.StringView:
-		return c.Value(r.index)
+		return strings.Clone(c.Value(r.index))
 	case *array.Binary:
 		return string(c.Value(r.index))
 	default:

@@ -11,7 +11,7 @@ import (
 )
 
 // Version is the schema that this binary writes: the number of its migrations.
-func Version() int64 { return int64(len(migrations())) }
+func Version() int64 { return int64(len(migrations(""))) }
 
 // Check fails with an error of [warehouse.KindNewer] when a newer binary has
 // written the state. A warehouse without state is fine.
@@ -45,7 +45,7 @@ func migrateOnce(ctx context.Context, db *warehouse.DB) error {
 	if err != nil {
 		return err
 	}
-	for i, statements := range migrations() {
+	for i, statements := range migrations(db.Dialect().Name) {
 		number := int64(i + 1)
 		if number <= have {
 			continue

@@ -15,13 +15,19 @@ const (
 // position is the version; what has been released never changes.
 //
 // There are keys only on tables that stay small: on DuckDB an index of many rows
-// costs more than the scans that it saves.
-func migrations() [][]string {
+// costs more than the scans that it saves. On Postgres the tables that are
+// looked up by key get an index.
+func migrations(engine string) [][]string {
 	var first []string
 	first = append(first, runTables()...)
 	first = append(first, loadTables()...)
 	first = append(first, relationTables()...)
 	first = append(first, activateTables()...)
+	if engine == "postgres" {
+		first = append(first,
+			`CREATE INDEX IF NOT EXISTS ledger_key ON _elt.ledger (project, target, sync, target_fp, key_hash)`,
+			`CREATE INDEX IF NOT EXISTS intent_key ON _elt.intent (project, target, sync, target_fp, key_hash)`)
+	}
 	return [][]string{first}
 }
 
@@ -116,15 +122,15 @@ func activateTables() []string {
 			key_hash text NOT NULL, key_json text NOT NULL, dest_id text, acked_hash text NOT NULL, stable_hash text,
 			acked_at timestamp with time zone NOT NULL, acked_run text, ownership text NOT NULL, status text NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS _elt.intent (` + key + `
-			op_id text NOT NULL, batch_id text, run_id text NOT NULL, lease_epoch bigint NOT NULL,
+			op_id text NOT NULL, run_id text NOT NULL, lease_epoch bigint NOT NULL,
 			key_hash text NOT NULL, key_json text NOT NULL, action text NOT NULL, payload text NOT NULL,
-			payload_hash text NOT NULL, stable_hash text, attempt bigint NOT NULL, state text NOT NULL,
+			payload_hash text NOT NULL, stable_hash text, state text NOT NULL,
 			prepared_at timestamp with time zone NOT NULL, settled_at timestamp with time zone)`,
 		`CREATE TABLE IF NOT EXISTS _elt.attempt (` + key + `
-			op_id text NOT NULL, run_id text NOT NULL, attempt bigint NOT NULL, batch_id text, status text NOT NULL,
+			op_id text NOT NULL, run_id text NOT NULL, attempts bigint NOT NULL, status text NOT NULL,
 			code text, message text, at timestamp with time zone NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS _elt.sync_quarantine (` + key + `
-			key_hash text NOT NULL, key_json text NOT NULL, payload text, payload_hash text NOT NULL, mapping_hash text NOT NULL,
+			key_hash text NOT NULL, key_json text NOT NULL, payload text, payload_hash text NOT NULL,
 			run_id text, code text, message text, first_at timestamp with time zone NOT NULL, attempts bigint NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS _elt.sync_run (` + key + `
 			run_id text NOT NULL, lease_epoch bigint NOT NULL, rows_read bigint, invalid bigint, unchanged bigint,

@@ -1,0 +1,97 @@
+package activate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"elt/internal/rows"
+	"elt/internal/state"
+	"elt/internal/warehouse"
+)
+
+// finish counts what was not sent as deferred, checks the accounting and
+// records the sync run.
+func (p *Plan) finish(ctx context.Context, after int64) error {
+	r := &p.result
+	err := warehouse.Each(ctx, p.db, `SELECT count(*) FROM `+p.table.String()+` WHERE seq > $1`, func(row rows.Row) error {
+		r.Deferred += row.Int(0)
+		return nil
+	}, after)
+	if err != nil {
+		return err
+	}
+	if err := p.check(ctx); err != nil {
+		return err
+	}
+	err = p.sample(ctx, `SELECT key_json, message FROM `+state.SyncQuarantine+` WHERE `+mine+` ORDER BY first_at DESC, key_json LIMIT 5`, p.id()...)
+	if err != nil {
+		return err
+	}
+	return p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		if err := p.fence(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO `+state.SyncRuns+` (project, target, sync, target_fp, run_id, lease_epoch,
+			rows_read, invalid, unchanged, planned, acked, created, rejected, unknown, deferred, started_at, ended_at, status)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+			p.id(p.sync.RunID, p.epoch, r.Read, r.Invalid, r.Unchanged, r.Planned, r.Acked, r.New, r.Rejected, r.Unknown,
+				r.Deferred, p.start.UTC(), time.Now().UTC(), r.status())...)
+		return err
+	})
+}
+
+func (r *Result) status() string {
+	switch {
+	case r.Problem != "":
+		return "stopped"
+	case r.Unknown+r.Deferred > 0:
+		return "unfinished"
+	}
+	return "ok"
+}
+
+// check is invariants 8 and 9: the counts add up, and as many ledger rows of
+// this run are there as were acknowledged, each without an open intent.
+func (p *Plan) check(ctx context.Context) error {
+	r := p.result
+	if err := r.balance(); err != nil {
+		return err
+	}
+	var acked, open int64
+	err := warehouse.Each(ctx, p.db, `SELECT count(*) FROM `+p.table.String()+` AS p
+		JOIN `+p.out.String()+` AS o ON o.seq = p.seq
+		JOIN (SELECT * FROM `+state.Ledger+` WHERE `+mine+` AND acked_run = $5) AS l ON l.key_hash = p.key_hash
+			AND l.acked_hash = CASE WHEN o.resent THEN p.prev_payload_hash ELSE p.payload_hash END
+		WHERE o.status = 'acked'`, func(row rows.Row) error {
+		acked = row.Int(0)
+		return nil
+	}, p.id(p.sync.RunID)...)
+	if err != nil {
+		return err
+	}
+	err = warehouse.Each(ctx, p.db, `SELECT count(*) FROM `+state.Intents+` WHERE `+mine+` AND lease_epoch = $5 AND state = 'PREPARED'`,
+		func(row rows.Row) error {
+			open = row.Int(0)
+			return nil
+		}, p.id(p.epoch)...)
+	if err != nil {
+		return err
+	}
+	if acked != r.Acked || open != 0 {
+		return fmt.Errorf("%w: %d acknowledged, but the ledger has %d; %d intents are still open", ErrAccounting, r.Acked, acked, open)
+	}
+	return nil
+}
+
+// balance is invariant 9.
+func (r Result) balance() error {
+	if r.Read != r.Invalid+r.Unchanged+r.Planned {
+		return fmt.Errorf("%w: read %d, but invalid %d + unchanged %d + planned %d", ErrAccounting, r.Read, r.Invalid, r.Unchanged, r.Planned)
+	}
+	if r.Planned != r.Acked+r.Rejected+r.Unknown+r.Deferred {
+		return fmt.Errorf("%w: planned %d, but acked %d + rejected %d + unknown %d + deferred %d",
+			ErrAccounting, r.Planned, r.Acked, r.Rejected, r.Unknown, r.Deferred)
+	}
+	return nil
+}

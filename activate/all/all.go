@@ -1,0 +1,14 @@
+// Package all names the kinds of destinations that are in the binary.
+package all
+
+import (
+	"elt/activate"
+	"elt/activate/file"
+)
+
+// Kinds lists every kind of destination, by name.
+func Kinds() []activate.Kind {
+	return []activate.Kind{
+		file.Kind(),
+	}
+}

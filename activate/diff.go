@@ -1,0 +1,186 @@
+package activate
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"elt/internal/rows"
+	"elt/internal/state"
+	"elt/internal/warehouse"
+)
+
+// Preview is what a plan would find, without a lease and without writing: for
+// elt plan. Deferred holds what would be sent.
+func Preview(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync) (Result, error) {
+	if err := sync.validate(); err != nil {
+		return Result{}, err
+	}
+	p := newPlan(db, st, sync)
+	var r Result
+	err := db.View(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		_, upgraded, err := p.engine(ctx, tx)
+		if err != nil {
+			return err
+		}
+		query, args, err := p.diff(ctx, tx, upgraded)
+		if err != nil {
+			return err
+		}
+		return warehouse.Each(ctx, tx, `SELECT class, count(*) FROM (`+query+`) AS d GROUP BY class`, func(row rows.Row) error {
+			r.count(row.String(0), row.Int(1))
+			return nil
+		}, args...)
+	})
+	if err != nil {
+		return Result{}, fmt.Errorf("plan sync %s: %w", sync.Name, err)
+	}
+	r.Deferred = r.Planned - r.Rejected
+	return r, nil
+}
+
+// diff is the SELECT that fills a plan. Every row of the model is in it, so that
+// all counts come from one snapshot; rows that are not sent have NULL for what
+// they do not need.
+func (p *Plan) diff(ctx context.Context, tx *warehouse.Tx, upgraded bool) (string, []any, error) {
+	src, err := p.source(ctx, tx)
+	if err != nil {
+		return "", nil, err
+	}
+	d := tx.Dialect()
+	payloadHash := d.RowHash(src.fieldNames()) + ` || '.' || $5`
+	stableHash := d.StableHash(src.fields) + ` || '.' || $5`
+	key, err := jsonObject(d.Name, src.members(src.keys, p.sync.DestKey()))
+	if err != nil {
+		return "", nil, err
+	}
+	theirs := make([]string, len(p.sync.Fields))
+	for i, f := range p.sync.Fields {
+		theirs[i] = f.Theirs
+	}
+	payload, err := jsonObject(d.Name, src.members(src.fields, theirs))
+	if err != nil {
+		return "", nil, err
+	}
+	same := `l.acked_hash = h.payload_hash`
+	switch {
+	case p.sync.once():
+		same = `true`
+	case upgraded:
+		same = `l.stable_hash = ` + stableHash
+	}
+	kept := `NULL`
+	if upgraded {
+		kept = `payload_hash`
+	}
+	const none = `class IN ('unchanged')`
+	const sent = `class IN ('add', 'change', 'unknown')`
+	q := `WITH src AS (` + src.query + `),
+	hashed AS (SELECT *, CASE WHEN ` + src.nullKey() + ` THEN NULL ELSE ` + d.StableHash(src.keys) + ` END AS key_hash,
+		` + payloadHash + ` AS payload_hash FROM src),
+	dup AS (SELECT key_hash FROM hashed WHERE key_hash IS NOT NULL GROUP BY key_hash HAVING count(*) > 1),
+	classed AS (SELECT h.*, l.dest_id, l.ownership,
+		i.op_id AS prev_op_id, i.payload AS prev_payload, i.payload_hash AS prev_payload_hash, i.stable_hash AS prev_stable_hash,
+		q.first_at AS q_first_at, q.attempts AS q_attempts,
+		CASE WHEN h.key_hash IS NULL THEN 'null_key'
+			WHEN dup.key_hash IS NOT NULL THEN 'duplicate_key'
+			WHEN q.payload_hash = h.payload_hash THEN 'rejected'
+			WHEN i.op_id IS NOT NULL THEN 'unknown'
+			WHEN l.key_hash IS NULL THEN 'add'
+			WHEN ` + same + ` THEN 'unchanged'
+			ELSE 'change' END AS class
+		FROM hashed AS h LEFT JOIN dup ON dup.key_hash = h.key_hash
+		LEFT JOIN (SELECT * FROM ` + state.Ledger + ` WHERE ` + mine + `) AS l ON l.key_hash = h.key_hash
+		LEFT JOIN (SELECT * FROM ` + state.Intents + ` WHERE ` + mine + ` AND state = 'UNKNOWN') AS i ON i.key_hash = h.key_hash
+		LEFT JOIN (SELECT * FROM ` + state.SyncQuarantine + ` WHERE ` + mine + `) AS q ON q.key_hash = h.key_hash)
+	SELECT CASE WHEN ` + sent + ` THEN row_number() OVER () END AS seq, class,
+		CASE WHEN ` + sent + ` THEN md5($6 || key_hash) END AS op_id,
+		CASE WHEN ` + none + ` AND q_attempts IS NULL THEN ` + strings.ReplaceAll(kept, "payload_hash", "key_hash") + ` ELSE key_hash END AS key_hash,
+		CASE WHEN NOT ` + none + ` THEN ` + key + ` END AS key_json,
+		CASE WHEN ` + sent + ` THEN ` + payload + ` END AS payload,
+		CASE WHEN ` + none + ` THEN ` + kept + ` ELSE payload_hash END AS payload_hash,
+		CASE WHEN ` + sent + ` THEN ` + stableHash + ` END AS stable_hash,
+		dest_id, ownership, prev_op_id, prev_payload, prev_payload_hash, prev_stable_hash, q_first_at, q_attempts
+	FROM classed`
+	return q, p.id(p.sync.mapping(), p.opSalt()), nil
+}
+
+// opSalt makes op ids: one for ever for a key that is sent once, one per epoch
+// otherwise, since the same payload may be right again after another one.
+func (p *Plan) opSalt() string {
+	base := Fingerprint(p.store.Project(), p.store.Target(), p.sync.Name, p.sync.TargetFP)
+	if p.sync.once() {
+		return base + "|"
+	}
+	return base + "|" + p.sync.RunID + "|" + strconv.FormatInt(p.epoch, 10) + "|"
+}
+
+// source is the model under fixed names: k0, k1, … and f0, f1, ….
+type source struct {
+	query  string
+	keys   []warehouse.Column
+	fields []warehouse.Column
+}
+
+func (p *Plan) source(ctx context.Context, tx *warehouse.Tx) (source, error) {
+	cols, err := tx.Schema(ctx, p.sync.Model)
+	if err != nil {
+		return source{}, err
+	}
+	if len(cols) == 0 {
+		return source{}, fmt.Errorf("model %s does not exist; build it first: elt run %s", p.sync.Model.Display(), p.sync.Model.Display())
+	}
+	types := map[string]string{}
+	names := make([]string, len(cols))
+	for i, c := range cols {
+		types[c.Name], names[i] = c.Type, c.Name
+	}
+	var s source
+	var list []string
+	add := func(to []warehouse.Column, prefix, column string) ([]warehouse.Column, error) {
+		typ, ok := types[column]
+		if !ok {
+			return nil, fmt.Errorf("model %s has no column %q; it has %s", p.sync.Model.Display(), column, strings.Join(names, ", "))
+		}
+		alias := prefix + strconv.Itoa(len(to))
+		list = append(list, warehouse.Quote(column)+" AS "+alias)
+		return append(to, warehouse.Column{Name: alias, Type: typ}), nil
+	}
+	for _, k := range p.sync.Key {
+		if s.keys, err = add(s.keys, "k", k); err != nil {
+			return source{}, err
+		}
+	}
+	for _, f := range p.sync.Fields {
+		if s.fields, err = add(s.fields, "f", f.Column); err != nil {
+			return source{}, err
+		}
+	}
+	s.query = `SELECT ` + strings.Join(list, ", ") + ` FROM ` + p.sync.Model.String()
+	return s, nil
+}
+
+func (s source) fieldNames() []string {
+	names := make([]string, len(s.fields))
+	for i, f := range s.fields {
+		names[i] = f.Name
+	}
+	return names
+}
+
+func (s source) members(cols []warehouse.Column, names []string) []member {
+	list := make([]member, len(cols))
+	for i, c := range cols {
+		list[i] = member{name: names[i], expr: c.Name, typ: c.Type}
+	}
+	return list
+}
+
+func (s source) nullKey() string {
+	terms := make([]string, len(s.keys))
+	for i, k := range s.keys {
+		terms[i] = k.Name + ` IS NULL`
+	}
+	return strings.Join(terms, " OR ")
+}

@@ -1,0 +1,278 @@
+package activate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"elt/internal/rows"
+	"elt/internal/state"
+	"elt/internal/warehouse"
+)
+
+// Plan is the difference between a model and what its destination has
+// acknowledged, kept in a table of the warehouse so that retries see one stable
+// input. It holds the lease on its sync until Close.
+type Plan struct {
+	db     *warehouse.DB
+	store  *state.Store
+	sync   Sync
+	table  warehouse.Table // what is to be sent
+	out    warehouse.Table // what became of it
+	epoch  int64
+	start  time.Time
+	result Result
+	held   func()
+	// definite: a refusal also settles what an earlier try with the same
+	// operation may have done, because the destination knows the operation.
+	definite bool
+}
+
+// The classes of a planned row.
+const (
+	classNullKey      = "null_key"
+	classDuplicateKey = "duplicate_key"
+	classUnchanged    = "unchanged"
+	classRejected     = "rejected" // before, with the same payload: not sent again
+	classUnknown      = "unknown"  // an earlier outcome is not known: sent whatever its hash
+	classAdd          = "add"
+	classChange       = "change"
+)
+
+// mine selects the rows of one sync on one destination; its parameters are
+// those of id.
+const mine = `project = $1 AND target = $2 AND sync = $3 AND target_fp = $4`
+
+func (p *Plan) id(more ...any) []any {
+	return append([]any{p.store.Project(), p.store.Target(), p.sync.Name, p.sync.TargetFP}, more...)
+}
+
+// NewPlan takes the lease on a sync and plans it: one set-based statement over
+// one snapshot of the model, the ledger, the open intents and the quarantine.
+// Intents that an earlier run left behind prepared become unknown.
+func NewPlan(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync) (*Plan, error) {
+	if err := sync.validate(); err != nil {
+		return nil, err
+	}
+	p := newPlan(db, st, sync)
+	held, release, err := db.Lock(ctx, "sync "+p.table.Name)
+	if err != nil {
+		return nil, fmt.Errorf("sync %s: %w", sync.Name, err)
+	}
+	p.held = release
+	err = db.Update(held, func(ctx context.Context, tx *warehouse.Tx) error {
+		if err := p.takeOver(ctx, tx); err != nil {
+			return err
+		}
+		return p.fill(ctx, tx)
+	})
+	if err == nil {
+		err = p.classify(ctx)
+	}
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("plan sync %s: %w", sync.Name, err)
+	}
+	return p, nil
+}
+
+func newPlan(db *warehouse.DB, st *state.Store, sync Sync) *Plan {
+	name := Fingerprint(st.Project(), st.Target(), sync.Name, sync.TargetFP)
+	return &Plan{
+		db: db, store: st, sync: sync.sorted(), start: time.Now(),
+		table: warehouse.Table{Schema: warehouse.StateSchema, Name: warehouse.Reserved + "plan_" + name},
+		out:   warehouse.Table{Schema: warehouse.StateSchema, Name: warehouse.Reserved + "out_" + name},
+	}
+}
+
+// Result is what the plan found; after Push also what became of it.
+func (p *Plan) Result() Result { return p.result }
+
+// Close drops the plan's tables and gives the lease back. Push may not be
+// called afterwards.
+func (p *Plan) Close(ctx context.Context) error {
+	if p.held == nil {
+		return nil
+	}
+	defer func() { p.held(); p.held = nil }()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	err := p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		if err := p.fence(ctx, tx); err != nil {
+			return err
+		}
+		return p.dropTables(ctx, tx)
+	})
+	if errors.Is(err, ErrFenced) {
+		return nil // the tables belong to the run that took over
+	}
+	if err != nil {
+		return fmt.Errorf("sync %s: drop its plan: %w", p.sync.Name, err)
+	}
+	return nil
+}
+
+func (p *Plan) dropTables(ctx context.Context, tx *warehouse.Tx) error {
+	for _, t := range []warehouse.Table{p.table, p.out} {
+		if _, err := tx.Exec(ctx, `DROP TABLE IF EXISTS `+t.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOver begins a new epoch: whoever had the lease before can settle nothing
+// more, and what it left prepared is unknown now. Of several intents for one
+// key the latest stands for all.
+func (p *Plan) takeOver(ctx context.Context, tx *warehouse.Tx) error {
+	_, err := tx.Exec(ctx, `INSERT INTO `+state.SyncTargets+` (project, target, sync, target_fp, lease_epoch)
+		VALUES ($1, $2, $3, $4, 0) ON CONFLICT (project, target, sync, target_fp) DO NOTHING`, p.id()...)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE `+state.SyncTargets+` SET lease_epoch = lease_epoch + 1, lease_owner = $5 WHERE `+mine,
+		p.id(p.sync.RunID)...)
+	if err != nil {
+		return err
+	}
+	err = warehouse.Each(ctx, tx, `SELECT lease_epoch FROM `+state.SyncTargets+` WHERE `+mine, func(r rows.Row) error {
+		p.epoch = r.Int(0)
+		return nil
+	}, p.id()...)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE `+state.Intents+` SET state = 'UNKNOWN' WHERE `+mine+` AND state = 'PREPARED'`, p.id()...)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM `+state.Intents+` WHERE `+mine+` AND EXISTS (SELECT 1 FROM `+state.Intents+` AS n
+		WHERE n.project = $1 AND n.target = $2 AND n.sync = $3 AND n.target_fp = $4
+		AND n.key_hash = intent.key_hash AND n.lease_epoch > intent.lease_epoch)`, p.id()...)
+	return err
+}
+
+// fence fails when another run has begun a later epoch. The update makes the
+// two transactions conflict, whichever commits first.
+func (p *Plan) fence(ctx context.Context, tx *warehouse.Tx) error {
+	n, err := tx.Exec(ctx, `UPDATE `+state.SyncTargets+` SET lease_until = $6 WHERE `+mine+` AND lease_epoch = $5`,
+		p.id(p.epoch, time.Now().UTC())...)
+	if err == nil && n != 1 {
+		err = ErrFenced
+	}
+	return err
+}
+
+// fill makes the tables of the plan.
+func (p *Plan) fill(ctx context.Context, tx *warehouse.Tx) error {
+	if err := p.dropTables(ctx, tx); err != nil {
+		return err
+	}
+	for _, q := range p.tables(tx.Dialect().Name) {
+		if _, err := tx.Exec(ctx, q); err != nil {
+			return err
+		}
+	}
+	engine, upgraded, err := p.engine(ctx, tx)
+	if err != nil {
+		return err
+	}
+	query, args, err := p.diff(ctx, tx, upgraded)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO `+p.table.String()+` `+query, args...); err != nil {
+		return err
+	}
+	if upgraded {
+		_, err = tx.Exec(ctx, `UPDATE `+state.Ledger+` SET acked_hash = p.payload_hash FROM `+p.table.String()+` AS p
+			WHERE `+mine+` AND p.class = 'unchanged' AND p.key_hash = ledger.key_hash`, p.id()...)
+		if err != nil {
+			return err
+		}
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM `+state.SyncQuarantine+` WHERE `+mine+` AND key_hash IN
+		(SELECT p.key_hash FROM `+p.table.String()+` AS p WHERE p.class = 'unchanged' AND p.q_attempts IS NOT NULL)`, p.id()...)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE `+state.SyncTargets+` SET engine = $5, mapping_hash = $6 WHERE `+mine,
+		p.id(engine, p.sync.mapping())...)
+	return err
+}
+
+// engine is the engine's version, and whether the hashes in the ledger are of
+// another one, so that the stable hashes have to be compared.
+func (p *Plan) engine(ctx context.Context, q warehouse.Querier) (now string, upgraded bool, err error) {
+	var before string
+	err = warehouse.Each(ctx, q, `SELECT version()`, func(r rows.Row) error {
+		now = r.String(0)
+		return nil
+	})
+	if err != nil {
+		return "", false, err
+	}
+	err = warehouse.Each(ctx, q, `SELECT engine FROM `+state.SyncTargets+` WHERE `+mine, func(r rows.Row) error {
+		before = r.String(0)
+		return nil
+	}, p.id()...)
+	return now, before != "" && before != now, err
+}
+
+// tables is the DDL of a plan: what to send, numbered, and what became of it.
+func (p *Plan) tables(engine string) []string {
+	ddl := []string{
+		`CREATE TABLE ` + p.table.String() + ` (
+			seq bigint, class text, op_id text, key_hash text, key_json text,
+			payload text, payload_hash text, stable_hash text, dest_id text, ownership text,
+			prev_op_id text, prev_payload text, prev_payload_hash text, prev_stable_hash text,
+			q_first_at timestamp with time zone, q_attempts bigint)`,
+		`CREATE TABLE ` + p.out.String() + ` (
+			seq bigint, page bigint, status text, resent boolean, doubt boolean, created boolean,
+			dest_id text, code text, message text, attempts bigint)`,
+	}
+	if engine == "postgres" { // DuckDB finds ranges of seq by its zone maps
+		ddl = append(ddl, `CREATE INDEX ON `+p.table.String()+` (seq)`, `CREATE INDEX ON `+p.out.String()+` (page)`)
+	}
+	return ddl
+}
+
+// classify counts the plan and keeps samples of what is invalid.
+func (p *Plan) classify(ctx context.Context) error {
+	r := &p.result
+	err := warehouse.Each(ctx, p.db, `SELECT class, count(*) FROM `+p.table.String()+` GROUP BY class`, func(row rows.Row) error {
+		n := row.Int(1)
+		r.count(row.String(0), n)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return p.sample(ctx, `SELECT key_json, class FROM `+p.table.String()+
+		` WHERE class IN ('null_key', 'duplicate_key') ORDER BY class, key_json LIMIT 5`)
+}
+
+// count adds n rows of a class.
+func (r *Result) count(class string, n int64) {
+	r.Read += n
+	switch class {
+	case classNullKey, classDuplicateKey:
+		r.Invalid += n
+	case classUnchanged:
+		r.Unchanged += n
+	case classRejected:
+		r.Planned += n
+		r.Rejected += n
+	default:
+		r.Planned += n
+	}
+}
+
+func (p *Plan) sample(ctx context.Context, q string, args ...any) error {
+	return warehouse.Each(ctx, p.db, q, func(r rows.Row) error {
+		p.result.Samples = append(p.result.Samples, Sample{Key: r.String(0), Reason: strings.TrimSpace(r.String(1))})
+		return nil
+	}, args...)
+}

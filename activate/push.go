@@ -1,0 +1,195 @@
+package activate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"elt/internal/retry"
+	"elt/internal/rows"
+	"elt/internal/warehouse"
+)
+
+// Options tune a push; the zero Options are right for production.
+type Options struct {
+	Tries   int           // most calls for one change; 0: 4
+	MaxWait time.Duration // longest wait within the run, else the change is deferred; 0: 30 s
+	// Sleep waits between tries; nil: a timer. Tests replace it.
+	Sleep func(ctx context.Context, d time.Duration) error
+	// Progress is called with the rows dealt with so far; nil: nobody listens.
+	Progress func(rows int64)
+}
+
+func (o Options) defaults() Options {
+	if o.Tries <= 0 {
+		o.Tries = 4
+	}
+	if o.MaxWait <= 0 {
+		o.MaxWait = 30 * time.Second
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	if o.Progress == nil {
+		o.Progress = func(int64) {}
+	}
+	return o
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// row is one row of the plan on its way.
+type row struct {
+	seq    int64
+	class  string
+	resent bool // an earlier intent goes out again, as it was
+	change Change
+}
+
+// Push sends the plan to dest, page by page. A page is prepared in one
+// transaction before a byte leaves, and settled in one afterwards, ledger and
+// intents together. Push does not close dest.
+//
+// The error is nil when everything was accounted for, whatever the destination
+// said: the Result tells. After ctx ends, what was answered is settled, the rest
+// is deferred, and the cause is returned with the Result so far.
+func (p *Plan) Push(ctx context.Context, dest Destination, opts Options) (Result, error) {
+	limits := dest.Limits()
+	if err := p.accepts(limits); err != nil {
+		return p.result, err
+	}
+	p.definite = p.sync.once() || limits.Replay == IdempotencyKey
+	s := &sender{dest: dest, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts.defaults()}
+	var after, page int64
+	for !s.stopped(ctx) {
+		list, err := p.page(ctx, after, limits)
+		if err != nil {
+			return p.result, p.wrap(err)
+		}
+		if len(list) == 0 {
+			break
+		}
+		page++
+		if err := p.push(ctx, s, page, after, list); err != nil {
+			return p.result, p.wrap(err)
+		}
+		after = list[len(list)-1].seq
+		s.opts.Progress(p.result.Acked + p.result.Rejected + p.result.Unknown + p.result.Deferred)
+	}
+	p.result.Problem = s.problem
+	// The counts are written also after ctx has ended: they are the record of the
+	// interruption.
+	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	if err := p.finish(final, after); err != nil {
+		return p.result, p.wrap(err)
+	}
+	if ctx.Err() != nil {
+		return p.result, p.wrap(context.Cause(ctx))
+	}
+	return p.result, nil
+}
+
+func (p *Plan) wrap(err error) error { return fmt.Errorf("sync %s: %w", p.sync.Name, err) }
+
+func (p *Plan) accepts(limits Limits) error {
+	if !slices.Contains(limits.Modes, p.sync.Mode) {
+		return p.wrap(fmt.Errorf("the destination does not support mode %s; it supports %v", p.sync.Mode, limits.Modes))
+	}
+	if limits.BatchRows < 1 {
+		return p.wrap(errors.New("the destination allows no rows in a batch"))
+	}
+	return nil
+}
+
+// push prepares, sends and settles one page.
+func (p *Plan) push(ctx context.Context, s *sender, page, after int64, list []row) error {
+	blocked := s.limits.Replay == Reconcile
+	last := list[len(list)-1].seq
+	if err := p.prepare(ctx, after, last, blocked, s.limits.Replay); err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	var results []settled
+	send := list
+	if blocked { // nobody can look what became of them: only these keys wait
+		send = nil
+		for _, r := range list {
+			if r.class == classUnknown {
+				results = append(results, settled{seq: r.seq, status: statusBlocked})
+			} else {
+				send = append(send, r)
+			}
+		}
+	}
+	results = append(results, s.send(ctx, send)...)
+	if err := p.settle(ctx, page, results); err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	return nil
+}
+
+// page reads the next rows to send: whole batches, so that a page is few calls
+// of big batches or many of small ones, and memory stays flat. Where an unknown
+// outcome needs a look, a page is one batch: a crash then leaves few in doubt.
+func (p *Plan) page(ctx context.Context, after int64, limits Limits) ([]row, error) {
+	const most = 1000
+	n := limits.BatchRows
+	if limits.Replay == Idempotent && n < most {
+		n *= most / n
+	}
+	resend := p.resent(limits.Replay)
+	var list []row
+	err := warehouse.Each(ctx, p.db, `SELECT seq, class, `+resend+`, op_id, key_json, payload, prev_op_id, prev_payload
+		FROM `+p.table.String()+` WHERE seq > $1 ORDER BY seq LIMIT $2`, func(r rows.Row) error {
+		item := row{seq: r.Int(0), class: r.String(1), resent: r.Bool(2), change: Change{
+			OpID: r.String(3), Action: p.sync.action(), Key: []byte(r.String(4)), Fields: []byte(r.String(5)),
+		}}
+		if item.resent {
+			item.change.OpID, item.change.Fields = r.String(6), []byte(r.String(7))
+		}
+		list = append(list, item)
+		return nil
+	}, after, int64(n))
+	if err != nil {
+		return nil, fmt.Errorf("read the plan: %w", err)
+	}
+	return list, nil
+}
+
+// resent is an SQL expression: whether a row goes out as its earlier intent did,
+// with the same op id. That is so for the same payload, for keys that are sent
+// once, and where the destination knows operations by their key.
+func (p *Plan) resent(replay ReplayClass) string {
+	if p.sync.once() || replay == IdempotencyKey {
+		return `(class = 'unknown')`
+	}
+	return `(class = 'unknown' AND prev_payload_hash = payload_hash)`
+}
+
+// stopped reports whether sending should end, and why.
+func (s *sender) stopped(ctx context.Context) bool {
+	if s.problem == "" && ctx.Err() != nil {
+		s.problem = "interrupted"
+	}
+	return s.problem != ""
+}
+
+// wait sleeps before another try; false when there should be none in this run.
+func (s *sender) wait(ctx context.Context, try int, atLeast time.Duration) bool {
+	if try >= s.opts.Tries || atLeast > s.opts.MaxWait || ctx.Err() != nil {
+		return false
+	}
+	backoff := retry.Backoff{Base: 200 * time.Millisecond, Max: s.opts.MaxWait}
+	return s.opts.Sleep(ctx, backoff.Wait(try, atLeast)) == nil
+}

@@ -1,0 +1,151 @@
+package activate
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"elt/internal/warehouse"
+)
+
+// The modes of a sync.
+const (
+	ModeUpsert = "upsert" // every row is there as it is here
+	ModeUpdate = "update" // rows that the destination has are as they are here
+	ModeInsert = "insert" // every row is created once and left alone afterwards
+	ModeAppend = "append" // every row is sent once
+)
+
+// Sync is what one sync pushes, and where.
+type Sync struct {
+	Name   string
+	Model  warehouse.Table
+	Object string
+	Mode   string
+	Key    []string // columns of the model
+	Fields []Field
+	// TargetFP is the fingerprint of the destination's type, account and object
+	// ([Fingerprint]): the ledger of one account never serves another.
+	TargetFP string
+	RunID    string
+	Guards   Guards
+}
+
+// Field maps a column of the model to a field of the destination.
+type Field struct{ Theirs, Column string }
+
+// Guards stop a push that goes wrong.
+type Guards struct {
+	// MaxRejectPercent stops sending once that share of at least 200 rows has
+	// been rejected; the rest is deferred. 0: no guard.
+	MaxRejectPercent float64
+}
+
+// Result is what became of the rows of a sync. It balances (invariant 9):
+// Read = Invalid + Unchanged + Planned and
+// Planned = Acked + Rejected + Unknown + Deferred.
+type Result struct {
+	Read      int64
+	Invalid   int64 // without a key, or with one that several rows have
+	Unchanged int64
+	Planned   int64
+	Acked     int64
+	New       int64 // of the acked, created there
+	Rejected  int64 // refused now, or before with the same payload
+	Unknown   int64
+	Deferred  int64    // not sent, or refused before anything happened; the next run sends them
+	Samples   []Sample // up to five invalid rows, and up to five rejected ones
+	Problem   string   // why sending stopped early; "" when it did not
+}
+
+// Sample is a row that a person should look at.
+type Sample struct {
+	Key    string // as a JSON object
+	Reason string // null_key, duplicate_key, or what the destination said
+}
+
+// ErrAccounting means that the counts of a sync do not balance: a mistake in
+// elt, which must not pass for a good run.
+var ErrAccounting = errors.New("the accounting of the sync does not balance")
+
+// ErrFenced means that another run has taken over the sync; this one may settle
+// nothing more.
+var ErrFenced = errors.New("another run has taken over this sync")
+
+// Fingerprint hashes what identifies a destination: type, account, object.
+func Fingerprint(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(strconv.Itoa(len(p)) + ":" + p)) // prefixed by length: ("ab","c") is not ("a","bc")
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// DestKey are the destination fields that identify a row, for [Config].Key: the
+// field that a key column is mapped to, or else the column's own name.
+func (s Sync) DestKey() []string {
+	names := make([]string, len(s.Key))
+	for i, col := range s.Key {
+		names[i] = col
+		for _, f := range s.Fields {
+			if f.Column == col {
+				names[i] = f.Theirs
+				break
+			}
+		}
+	}
+	return names
+}
+
+// mapping fingerprints what a payload hash does not see: under which names the
+// values are sent. It is part of every stored hash, so that a renamed field is
+// a change of every row, also when a resync is cut off half way.
+func (s Sync) mapping() string {
+	parts := []string{s.Object}
+	parts = append(parts, s.DestKey()...)
+	parts = append(parts, "")
+	for _, f := range s.Fields {
+		parts = append(parts, f.Theirs)
+	}
+	return Fingerprint(parts...)[:12]
+}
+
+func (s Sync) validate() error {
+	switch s.Mode {
+	case ModeUpsert, ModeUpdate, ModeInsert, ModeAppend:
+	default:
+		return fmt.Errorf("sync %s: mode %q is not supported; use upsert, update, insert or append", s.Name, s.Mode)
+	}
+	if len(s.Key) == 0 || len(s.Fields) == 0 {
+		return fmt.Errorf("sync %s: it needs a key and at least one field", s.Name)
+	}
+	return nil
+}
+
+// sorted is s with its fields by their names, the order of the payload hash.
+func (s Sync) sorted() Sync {
+	s.Fields = slices.Clone(s.Fields)
+	slices.SortFunc(s.Fields, func(a, b Field) int { return cmp.Compare(a.Theirs, b.Theirs) })
+	return s
+}
+
+// action is what a planned row asks of the destination.
+func (s Sync) action() Action {
+	switch s.Mode {
+	case ModeUpdate:
+		return Update
+	case ModeInsert:
+		return Create
+	case ModeAppend:
+		return Append
+	default:
+		return Upsert
+	}
+}
+
+// once reports whether a key is sent one time only, whatever its row becomes.
+func (s Sync) once() bool { return s.Mode == ModeInsert || s.Mode == ModeAppend }

@@ -1,0 +1,206 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	neturl "net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"elt/internal/pgcopy"
+	"elt/internal/retry"
+	"elt/internal/secret"
+	"elt/internal/warehouse"
+)
+
+// kindOf sorts SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html.
+func kindOf(code string) warehouse.Kind {
+	switch code {
+	case "23505":
+		return warehouse.KindUnique
+	case "40001", "40P01", "55P03":
+		return warehouse.KindConflict
+	case "53300", "25P03": // too many connections; idle in transaction for too long
+		return warehouse.KindUnavailable
+	case "53100":
+		return warehouse.KindDiskFull
+	case "53200":
+		return warehouse.KindMemory
+	case "25006":
+		return warehouse.KindReadOnly
+	case "42P01", "42703", "42883", "42704", "3F000", "3D000":
+		return warehouse.KindNotFound
+	case "XX001", "XX002":
+		return warehouse.KindCorrupt
+	case "23502", "23514":
+		return warehouse.KindData
+	}
+	switch {
+	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"):
+		return warehouse.KindUnavailable
+	case strings.HasPrefix(code, "28"):
+		return warehouse.KindAuth
+	case strings.HasPrefix(code, "22"):
+		return warehouse.KindData
+	}
+	return warehouse.KindOther
+}
+
+func hintOf(code string) string {
+	switch code {
+	case "55P03":
+		return "another session holds a lock on the table: try again, or end the session that pg_stat_activity shows"
+	case "25006":
+		return "the server takes no writes (a standby?): use the address of the primary"
+	case "53300":
+		return "the server has no connection left: raise its max_connections, or run with fewer threads"
+	case "53100":
+		return "free space on the disk of the server, then run again"
+	case "42501":
+		return "grant the user of the warehouse the right that the message names"
+	}
+	return ""
+}
+
+// wrap makes a *warehouse.Error of what a statement returned. A cancelled ctx is
+// told by its cause.
+func (d *Driver) wrap(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	var known *warehouse.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	out := &warehouse.Error{Err: err}
+	var pg *pgconn.PgError
+	var value *pgcopy.ValueError
+	var network net.Error
+	switch {
+	case errors.As(err, &pg):
+		out.Kind, out.Hint = kindOf(pg.Code), hintOf(pg.Code)
+		out.Err = detailed(err, pg)
+	case errors.As(err, &value):
+		out.Kind = warehouse.KindData
+	case ctx.Err() != nil:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, pgconn.ErrConnClosed),
+		errors.Is(err, net.ErrClosed), errors.As(err, &network):
+		out.Kind = warehouse.KindUnavailable
+		out.Err = fmt.Errorf("connection to PostgreSQL at %s lost: %w", d.address(), err)
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(out.Err, cause) {
+		out.Err = fmt.Errorf("%w: %w", cause, out.Err)
+	}
+	return d.finish(out)
+}
+
+// finish removes secrets and says which kinds may go away by themselves.
+func (d *Driver) finish(e *warehouse.Error) error {
+	e.Err = d.scrub.clean(e.Err)
+	if e.Kind == warehouse.KindConflict || e.Kind == warehouse.KindUnavailable {
+		e.Err = retry.AsTransient(e.Err)
+	}
+	return e
+}
+
+// detailed adds what the server says beside the message.
+func detailed(err error, pg *pgconn.PgError) error {
+	for _, more := range []string{pg.Detail, pg.Hint, firstLine(pg.Where)} {
+		if more != "" {
+			err = fmt.Errorf("%w: %s", err, more)
+		}
+	}
+	return err
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// connectError says why there is no connection, and what to do about it.
+func (d *Driver) connectError(ctx context.Context, err error) error {
+	out := &warehouse.Error{Kind: warehouse.KindUnavailable, Err: fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), err)}
+	var pg *pgconn.PgError
+	var dns *net.DNSError
+	switch {
+	case ctx.Err() != nil:
+		out.Kind = warehouse.KindOther
+	case errors.As(err, &pg):
+		out.Kind, out.Hint = kindOf(pg.Code), hintOf(pg.Code)
+		out.Err = fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), detailed(pg, pg))
+		switch {
+		case pg.Code == "28P01":
+			out.Hint = fmt.Sprintf("wrong password for user %q: check the one in the warehouse's URL", d.config.User)
+		case out.Kind == warehouse.KindAuth:
+			out.Hint = fmt.Sprintf("the server does not let user %q in from here: check the user, and pg_hba.conf", d.config.User)
+		case pg.Code == "3D000":
+			out.Hint = fmt.Sprintf("make the database first: createdb %s", d.config.Database)
+		case pg.Code == "22023":
+			out.Hint = "check the time zone of the project: it must be an IANA name that the server knows, such as Europe/Berlin"
+		}
+	case errors.As(err, &dns):
+		out.Hint = fmt.Sprintf("check the host name %q in the warehouse's URL", d.config.Host)
+	default:
+		out.Hint = fmt.Sprintf("no PostgreSQL answers at %s: is it running, and are host and port right?", d.address())
+	}
+	return d.finish(out)
+}
+
+// parseError tells that the address is unusable without repeating it: what does
+// not parse cannot be masked with certainty.
+func parseError(url secret.String) error {
+	text := "the address of the warehouse is no PostgreSQL URL"
+	if u, err := neturl.Parse(url.Reveal()); err == nil && u.Host != "" {
+		text += fmt.Sprintf(" (host %s)", u.Host)
+	}
+	return &warehouse.Error{
+		Err:  errors.New(text),
+		Hint: "expected postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password as %XX",
+	}
+}
+
+// scrubber removes secrets from the text of errors.
+type scrubber struct{ secrets []string }
+
+func newScrubber(password, url string) scrubber {
+	s := scrubber{secrets: []string{url}}
+	if password != "" {
+		s.secrets = append(s.secrets, password, neturl.QueryEscape(password), neturl.PathEscape(password))
+	}
+	return s
+}
+
+// clean returns err, or an error with its text masked if that holds a secret.
+// The chain is cut then, since it holds the secret too; what callers ask about
+// errors still works.
+func (s scrubber) clean(err error) error {
+	text := err.Error()
+	clean := text
+	for _, secret := range s.secrets {
+		clean = strings.ReplaceAll(clean, secret, "***")
+	}
+	if clean == text {
+		return err
+	}
+	var out error = &masked{text: clean, err: err}
+	if class, after := retry.Of(err); class == retry.Transient {
+		out = retry.After(out, after)
+	}
+	return out
+}
+
+// masked stands for an error whose text holds a secret.
+type masked struct {
+	text string
+	err  error
+}
+
+func (m *masked) Error() string { return m.text }
+
+// Is compares with the errors that are hidden.
+func (m *masked) Is(target error) bool { return errors.Is(m.err, target) }

@@ -1,0 +1,187 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"elt/internal/duckread"
+	"elt/internal/scan"
+	"elt/internal/warehouse"
+)
+
+// partReader appends one part of a scan to the stage.
+type partReader struct {
+	staged *Staged
+	total  *atomic.Int64
+	stage  *sync.Mutex
+	known  *arrow.Schema // the stage has its columns already
+}
+
+// native lets the warehouse read the files itself.
+func (p partReader) native(ctx context.Context, f scan.Files) error {
+	s := p.staged
+	return s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		cols, err := duckread.Columns(ctx, tx, f)
+		if err != nil {
+			return err
+		}
+		if err := s.ensure(ctx, tx, cols); err != nil {
+			return err
+		}
+		n, err := duckread.Insert(ctx, tx, s.table, f, "", s.Rejects.Add)
+		if err != nil {
+			return err
+		}
+		p.count(n)
+		return nil
+	})
+}
+
+// append opens the part and appends its rows.
+func (p partReader) append(ctx context.Context, part scan.Part) error {
+	open := part.Open
+	if part.Files != nil {
+		open = func(ctx context.Context) (array.RecordReader, error) {
+			return duckread.Open(ctx, *part.Files, p.staged.Rejects.Add, p.staged.contract.TimeZone)
+		}
+	}
+	if open == nil {
+		return errors.New("the source gave a part that can be neither opened nor read as files")
+	}
+	r, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Release()
+	if p.known == nil || !p.known.Equal(r.Schema()) {
+		if err := p.widen(ctx, r.Schema()); err != nil {
+			return err
+		}
+	}
+	return p.staged.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		counted := &countingReader{RecordReader: r, count: p.count}
+		n, err := tx.Append(ctx, p.staged.table, counted)
+		if err != nil {
+			return err
+		}
+		// The driver has read to the end; a reader that ended early says so here.
+		if err := r.Err(); err != nil {
+			return err
+		}
+		if n != counted.rows {
+			return fmt.Errorf("%w: the source gave %d rows, but %d were appended", ErrAccounting, counted.rows, n)
+		}
+		return nil
+	})
+}
+
+// widen adds the columns of schema that the stage does not have.
+func (p partReader) widen(ctx context.Context, schema *arrow.Schema) error {
+	p.stage.Lock()
+	defer p.stage.Unlock()
+	return p.staged.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		cols, err := arrowColumns(tx.Dialect(), schema)
+		if err != nil {
+			return err
+		}
+		return p.staged.ensure(ctx, tx, cols)
+	})
+}
+
+func (p partReader) count(n int64) {
+	sum := p.total.Add(n)
+	if p.staged.contract.Progress != nil {
+		p.staged.contract.Progress(sum)
+	}
+}
+
+// countingReader counts the rows that pass.
+type countingReader struct {
+	array.RecordReader
+	count func(int64)
+	rows  int64
+}
+
+func (r *countingReader) Next() bool {
+	if !r.RecordReader.Next() {
+		return false
+	}
+	n := r.RecordReader.RecordBatch().NumRows()
+	r.rows += n
+	r.count(n)
+	return true
+}
+
+// arrowColumns are the columns that hold schema in the warehouse.
+func arrowColumns(d *warehouse.Dialect, schema *arrow.Schema) ([]warehouse.Column, error) {
+	var errs []error
+	cols := make([]warehouse.Column, 0, schema.NumFields())
+	for _, f := range schema.Fields() {
+		typ, err := d.ColumnType(f)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("column %q: %w", f.Name, err))
+		}
+		cols = append(cols, warehouse.Column{Name: f.Name, Type: typ})
+	}
+	return cols, errors.Join(errs...)
+}
+
+// ensure makes the stage with cols, or adds those that it does not have yet.
+// elt's own columns are defaults of the stage: that costs nothing per row.
+func (s *Staged) ensure(ctx context.Context, tx *warehouse.Tx, cols []warehouse.Column) error {
+	if err := checkNames(tx.Dialect(), names(cols)); err != nil {
+		return err
+	}
+	if len(cols) == 0 {
+		return errors.New("the source has no columns; give it at least one")
+	}
+	existing, err := tx.Schema(ctx, s.table)
+	if err != nil {
+		return err
+	}
+	if len(existing) == 0 {
+		_, err := tx.Exec(ctx, s.createSQL(tx, cols))
+		return err
+	}
+	for _, c := range cols {
+		have, ok := find(existing, c.Name)
+		if ok && have.Name != c.Name {
+			return fmt.Errorf("columns %q and %q would be the same column; rename one of them in the source", have.Name, c.Name)
+		}
+		if ok {
+			continue
+		}
+		if _, err := tx.Exec(ctx, addColumn(s.table, c)); err != nil {
+			return fmt.Errorf("column %q: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Staged) createSQL(tx *warehouse.Tx, cols []warehouse.Column) string {
+	defs := make([]string, 0, len(cols)+2)
+	for _, c := range cols {
+		defs = append(defs, warehouse.Quote(c.Name)+" "+c.Type)
+	}
+	at := s.contract.LoadedAt.UTC().Format(time.RFC3339Nano)
+	defs = append(defs,
+		warehouse.Quote(warehouse.ColLoadID)+" text DEFAULT "+warehouse.Literal(s.contract.LoadID),
+		warehouse.Quote(warehouse.ColLoadedAt)+" timestamp with time zone DEFAULT CAST("+warehouse.Literal(at)+" AS timestamp with time zone)")
+	create := "CREATE TABLE "
+	if isPostgres(tx) && !s.contract.Replaces {
+		create = "CREATE UNLOGGED TABLE "
+	}
+	return create + s.table.String() + " (" + strings.Join(defs, ", ") + ")"
+}
+
+func addColumn(t warehouse.Table, c warehouse.Column) string {
+	return `ALTER TABLE ` + t.String() + ` ADD COLUMN ` + warehouse.Quote(c.Name) + ` ` + c.Type
+}

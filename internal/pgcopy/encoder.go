@@ -196,8 +196,16 @@ func (e *Encoder) advance() error {
 }
 
 func nullable(column arrow.Array, enc valueFunc) appendFunc {
+	isNull := column.IsNull
+	switch c := column.(type) {
+	case *array.Null: // has no bitmap to ask
+		isNull = func(int) bool { return true }
+	case *array.Dictionary: // NULL by its index, or by the value that it points to
+		values := c.Dictionary()
+		isNull = func(i int) bool { return c.IsNull(i) || values.IsNull(c.GetValueIndex(i)) }
+	}
 	return func(buf []byte, i int) ([]byte, bool, error) {
-		if column.IsNull(i) {
+		if isNull(i) {
 			return buf, true, nil
 		}
 		buf, err := enc(buf, i)

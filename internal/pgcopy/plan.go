@@ -122,11 +122,7 @@ func planDictionary(t *arrow.DictionaryType, c Column) (encodeFunc, error) {
 		values := d.Dictionary()
 		value := enc(values)
 		return func(buf []byte, i int) ([]byte, error) {
-			at := d.GetValueIndex(i)
-			if values.IsNull(at) {
-				return buf, errors.New("a dictionary that holds NULL")
-			}
-			return value(buf, at)
+			return value(buf, d.GetValueIndex(i))
 		}
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"elt/internal/secret"
+	"elt/internal/yamlx"
 )
 
 // Project is a whole validated project. Names in maps are as written.
@@ -24,7 +25,9 @@ type Project struct {
 	Syncs       map[string]*Sync
 	Jobs        map[string]*Job
 	Alerts      []Alert
-	Secrets     []secret.String // every value that came from ${env:…} or ${file:…}
+	Identities  map[string]*Identity
+	Secrets     []secret.String // what a redactor hides: values of secret keys, and long ones from ${env:…} or ${file:…}
+	Warnings    []*Error        // what is allowed and yet unwise
 }
 
 // Connection is a named place with its credentials.
@@ -45,6 +48,7 @@ type Target struct {
 	Memory       string // DuckDB's memory_limit, such as 2GB; "": a quarter of the machine
 	WaitForLock  time.Duration
 	Pos          Pos
+	unresolved   *Error // a reference that only matters when the target is used
 }
 
 // Source is a system and its streams.
@@ -94,17 +98,7 @@ type Limit struct {
 }
 
 // Check is a declared check, of one kind.
-type Check struct {
-	Kind     string   // not_null, unique, accepted_values, relationships, range, expression, sql
-	Columns  []string // not_null, unique, accepted_values, range, relationships: the column(s)
-	Values   []string // accepted_values
-	Min, Max string   // range; "" is unbounded
-	To       string   // relationships: schema.table.column
-	SQL      string   // expression, sql
-	Severity string   // warn or error (default)
-	Where    string   // only these rows
-	Pos      Pos
-}
+type Check = yamlx.Check
 
 // Sync pushes a model to an object of a connection.
 type Sync struct {
@@ -155,11 +149,31 @@ type Alert struct {
 	Pos  Pos
 }
 
-// Pos is a place in a file of the project.
-type Pos struct {
-	File string // relative to the project
-	Line int
-	Col  int
+// Pos is a place in a file of the project, whose name is relative to it.
+type Pos = yamlx.Pos
+
+// Error is one mistake of a project; Errors are all of them.
+type (
+	Error  = yamlx.Error
+	Errors = yamlx.Errors
+)
+
+// Identity is a crosswalk between an entity's key and the ids of destinations.
+type Identity struct {
+	Name      string
+	Key       []string
+	Match     []Match // in this order
+	OnSeveral string  // review, quarantine, oldest, most_recent
+	OnNone    string  // create, skip, review
+	Pos       Pos
+}
+
+// Match is a rule that pairs a column with a field of each connection.
+type Match struct {
+	Column    string
+	Theirs    map[string]string // connection -> field
+	Normalize string
+	Pos       Pos
 }
 
 // Kind is what a connector lets a project say; it mirrors the kinds of extract

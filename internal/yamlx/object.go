@@ -142,10 +142,11 @@ func (d *Decoder) Struct(n ast.Node, into ...any) Object {
 	if !ok {
 		return o
 	}
+	var meant []string // required keys that a misspelt one stands for
 	for _, e := range entries {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == e.Key })
 		if i < 0 {
-			d.unknownKey(e, fields)
+			meant = append(meant, d.unknownKey(e, fields))
 			continue
 		}
 		if v := fields[i].value; d.Resolve(e.Value) == nil && isScalar(v) {
@@ -159,14 +160,15 @@ func (d *Decoder) Struct(n ast.Node, into ...any) Object {
 		}
 	}
 	for _, f := range fields {
-		if f.required && !o.Has(f.name) {
+		if f.required && !o.Has(f.name) && !slices.Contains(meant, f.name) {
 			d.FailAt(place, f.name+" is missing", f.description, "add "+f.name+": …")
 		}
 	}
 	return o
 }
 
-func (d *Decoder) unknownKey(e Entry, fields []field) {
+// unknownKey reports a key and returns the one that was probably meant.
+func (d *Decoder) unknownKey(e Entry, fields []field) string {
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = f.name
@@ -176,6 +178,7 @@ func (d *Decoder) unknownKey(e Entry, fields []field) {
 		expected = OneOf(names)
 	}
 	d.FailAt(e.Pos, fmt.Sprintf("unknown key %q", e.Key), expected, DidYouMean(e.Key, names))
+	return Nearest(e.Key, names)
 }
 
 // constrain holds a decoded value against its jsonschema tag.

@@ -2,6 +2,7 @@ package activate_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"sort"
@@ -17,7 +18,13 @@ import (
 	"elt/internal/warehouse"
 )
 
-func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
+// TestMain sets how many histories are tried; -rapid.checks=N tries more.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
+	os.Exit(testdb.Run(m))
+}
 
 // world is a warehouse with one model, and one destination.
 type world struct {

@@ -1,0 +1,168 @@
+package activate_test
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"elt/activate"
+	"elt/activate/activatetest"
+	"elt/internal/state"
+	"elt/internal/warehouse"
+)
+
+// TestInvariant8 runs random histories of the model against random faults:
+// lost, partial and refused answers, rejections, crashes before and after a
+// call. When the faults end, the destination equals the model: nothing that
+// failed was taken for delivered, and nothing was created twice.
+func TestInvariant8(t *testing.T) {
+	for _, mode := range []string{activate.ModeUpsert, activate.ModeInsert, activate.ModeAppend} {
+		t.Run(mode, func(t *testing.T) { histories(t, mode) })
+	}
+}
+
+func histories(t *testing.T, mode string) {
+	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+		n := 0
+		rapid.Check(t, func(rt *rapid.T) {
+			n++
+			w := newWorld(t, db, mode, rapid.IntRange(1, 4).Draw(rt, "batch"))
+			w.sync.Name = fmt.Sprintf("crm%d", n)
+			w.dest.Max.Replay = rapid.SampledFrom([]activate.ReplayClass{activate.Idempotent, activate.IdempotencyKey}).Draw(rt, "replay")
+			history(rt, w)
+		})
+	})
+}
+
+// history is one random history; it ends with runs without faults.
+func history(rt *rapid.T, w *world) {
+	sent := map[int]string{} // rows that were in the model when a run began
+	rows := map[int]string{}
+	w.dest.Reject = func(c activate.Change) string {
+		if strings.Contains(string(c.Fields), `"name":"bad"`) {
+			return "bad"
+		}
+		return ""
+	}
+	w.dest.Fault = func(int, activate.Batch) activatetest.Fault {
+		return rapid.SampledFrom(activatetest.Faults()).Draw(rt, "fault")
+	}
+	for range rapid.IntRange(1, 4).Draw(rt, "runs") {
+		edit(rt, rows)
+		w.model(rows)
+		for id, name := range rows {
+			sent[id] = name
+		}
+		r, crashed, err := w.run(context.Background())
+		if err != nil {
+			rt.Fatalf("run: %v", err)
+		}
+		if !crashed {
+			balanced(w.t, r)
+		}
+	}
+	w.dest.Fault = nil
+	for id, name := range rows {
+		if name == "bad" {
+			rows[id] = "mended"
+		}
+	}
+	w.model(rows)
+	for range 2 { // with idempotency keys the first may send what was meant before
+		w.mustRun()
+	}
+	if r := w.mustRun(); r.Unchanged != int64(len(rows)) {
+		rt.Fatalf("%+v, want all %d rows unchanged", r, len(rows))
+	}
+	compare(rt, w, rows)
+}
+
+// edit changes some rows of the model.
+func edit(rt *rapid.T, rows map[int]string) {
+	for range rapid.IntRange(1, 5).Draw(rt, "edits") {
+		id := rapid.IntRange(1, 5).Draw(rt, "id")
+		name := rapid.SampledFrom([]string{"a", "b", "c", "bad", ""}).Draw(rt, "name")
+		if name == "" {
+			delete(rows, id)
+		} else {
+			rows[id] = name
+		}
+	}
+}
+
+// compare wants the destination to have every row of the model; for the modes
+// that send a key once, every key once.
+func compare(rt *rapid.T, w *world, rows map[int]string) {
+	var want []string
+	got := w.there()
+	for id, name := range rows {
+		if w.sync.Mode == activate.ModeUpsert {
+			want = append(want, fmt.Sprintf("%d:%s", id, name))
+		} else {
+			want = append(want, fmt.Sprint(id))
+		}
+	}
+	sort.Strings(want)
+	var have []string
+	seen := map[string]bool{}
+	for _, pair := range got {
+		id, _, _ := strings.Cut(pair, ":")
+		if seen[id] {
+			rt.Fatalf("row %s is there twice: %v", id, got)
+		}
+		seen[id] = true
+		var n int
+		if _, err := fmt.Sscan(id, &n); err != nil {
+			rt.Fatal(err)
+		}
+		if _, ok := rows[n]; !ok {
+			continue // gone from the model; these modes delete nothing
+		}
+		if w.sync.Mode == activate.ModeUpsert {
+			have = append(have, pair)
+		} else {
+			have = append(have, id)
+		}
+	}
+	if strings.Join(have, " ") != strings.Join(want, " ") {
+		rt.Fatalf("the destination has %v, want %v", have, want)
+	}
+	if open := w.one(`SELECT count(*) FROM `+state.Intents+` WHERE sync = $1 AND key_hash IN (SELECT key_hash FROM `+
+		state.Ledger+` WHERE sync = $1 AND acked_run = $2)`, w.sync.Name, fmt.Sprintf("run%d", w.runs)); open != 0 {
+		rt.Fatalf("%d acknowledged rows have open intents", open)
+	}
+}
+
+// TestInvariant9 draws what the destination answers to every row and compares
+// the counts of the run with those of the destination itself.
+func TestInvariant9(t *testing.T) {
+	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+		n := 0
+		rapid.Check(t, func(rt *rapid.T) {
+			n++
+			w := newWorld(t, db, activate.ModeUpsert, 3)
+			w.sync.Name = fmt.Sprintf("count%d", n)
+			w.dest.Max.Replay = activate.Reconcile
+			rows := map[int]string{}
+			edit(rt, rows)
+			w.model(rows)
+			w.exec(`INSERT INTO marts.customers VALUES (NULL, 'n'), (99, 'x'), (99, 'y')`)
+			w.dest.Fault = func(int, activate.Batch) activatetest.Fault {
+				return rapid.SampledFrom([]activatetest.Fault{activatetest.None, activatetest.LoseReply, activatetest.RetrySome}).Draw(rt, "fault")
+			}
+			r := w.mustRun()
+			if r.Read != int64(len(rows))+3 || r.Invalid != 3 {
+				rt.Fatalf("%+v, want %d read and 3 invalid", r, len(rows)+3)
+			}
+			ledger := w.one(`SELECT count(*) FROM _elt.ledger WHERE sync = $1`, w.sync.Name)
+			unknown := w.one(`SELECT count(*) FROM _elt.intent WHERE sync = $1 AND state = 'UNKNOWN'`, w.sync.Name)
+			if r.Acked != ledger || r.Unknown != unknown || r.Acked+r.Unknown < int64(len(w.dest.Rows())) {
+				rt.Fatalf("%+v; ledger %d, unknown %d, destination %d", r, ledger, unknown, len(w.dest.Rows()))
+			}
+		})
+	})
+}

@@ -251,9 +251,11 @@ func (l *loader) collect(kind string, s section, into *[]item) {
 	}
 }
 
-func plainName(s string) bool {
-	return regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,39}$`).MatchString(s)
-}
+// namePattern is what a person may call things: it is part of paths, table
+// names and selectors.
+const namePattern = `^[A-Za-z][A-Za-z0-9_-]{0,39}$`
+
+func plainName(s string) bool { return regexp.MustCompile(namePattern).MatchString(s) }
 
 // ParseTime reads the clock of a run: RFC 3339, or a date or a time of day
 // without a zone, which is local to loc. A date is its first instant.

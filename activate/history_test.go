@@ -13,6 +13,7 @@ import (
 	"elt/activate/activatetest"
 	"elt/internal/state"
 	"elt/internal/warehouse"
+	"elt/internal/warehouse/warehousetest"
 )
 
 // TestInvariant8 runs random histories of the model against random faults:
@@ -26,7 +27,7 @@ func TestInvariant8(t *testing.T) {
 }
 
 func histories(t *testing.T, mode string) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		n := 0
 		rapid.Check(t, func(rt *rapid.T) {
 			n++
@@ -140,7 +141,7 @@ func compare(rt *rapid.T, w *world, rows map[int]string) {
 // TestInvariant9 draws what the destination answers to every row and compares
 // the counts of the run with those of the destination itself.
 func TestInvariant9(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		n := 0
 		rapid.Check(t, func(rt *rapid.T) {
 			n++

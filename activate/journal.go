@@ -149,7 +149,7 @@ func (p *Plan) settleRest(ctx context.Context, tx *warehouse.Tx, page int64) err
 				coalesce(p.q_first_at, CAST($6 AS timestamp with time zone)), coalesce(p.q_attempts, 0) + 1
 			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
 			WHERE o.page = $5 AND o.status = 'rejected'`, p.id(page, now, p.sync.RunID)},
-		{`INSERT INTO ` + state.Attempts + ` (project, target, sync, target_fp, op_id, run_id, attempts, status, code, message, at)
+		{`INSERT INTO ` + state.Attempts + ` (project, target, sync, target_fp, op_id, run_id, attempts, status, code, message, recorded_at)
 			SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS text), CAST($4 AS text),
 				CASE WHEN o.resent THEN p.prev_op_id ELSE p.op_id END, CAST($7 AS text), o.attempts, o.status, o.code, o.message,
 				CAST($6 AS timestamp with time zone)

@@ -8,6 +8,7 @@ import (
 	"elt/activate"
 	"elt/internal/rows"
 	"elt/internal/warehouse"
+	"elt/internal/warehouse/warehousetest"
 )
 
 func TestPayloadIsExact(t *testing.T) {
@@ -42,7 +43,7 @@ func TestPayloadIsExact(t *testing.T) {
 			{`'hello'::bytea`, "bytea", `"aGVsbG8="`},
 		},
 	}
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		for _, v := range append(append([]value{}, both...), own[db.Dialect().Name]...) {
 			expr, err := activate.JSONObject(db.Dialect().Name, `it's "x"`, v.sql, v.typ)
 			if err != nil {

@@ -10,10 +10,11 @@ import (
 	"elt/activate"
 	"elt/activate/activatetest"
 	"elt/internal/warehouse"
+	"elt/internal/warehouse/warehousetest"
 )
 
 func TestUpsertSendsOnlyWhatChanged(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 2)
 		w.model(map[int]string{1: "Ada", 2: "Bob", 3: "Cy"})
 		want := activate.Result{Read: 3, Planned: 3, Acked: 3, New: 3}
@@ -38,7 +39,7 @@ func TestUpsertSendsOnlyWhatChanged(t *testing.T) {
 }
 
 func TestModes(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		for _, tt := range []struct {
 			mode string
 			want []string
@@ -71,7 +72,7 @@ func TestModes(t *testing.T) {
 }
 
 func TestInvalidRowsAreCountedAndNamed(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 10)
 		w.exec(`INSERT INTO marts.customers VALUES (1, 'a'), (2, 'b'), (2, 'c'), (NULL, 'd')`)
 		want := activate.Result{Read: 4, Invalid: 3, Planned: 1, Acked: 1, New: 1, Samples: []activate.Sample{
@@ -86,7 +87,7 @@ func TestInvalidRowsAreCountedAndNamed(t *testing.T) {
 }
 
 func TestRejectedRowWaitsForAnotherPayload(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 10)
 		bad := `{"customer_id":2,"name":"bad"}`
 		w.dest.Reject = func(c activate.Change) string {
@@ -120,7 +121,7 @@ func TestRejectedRowWaitsForAnotherPayload(t *testing.T) {
 // A row that goes back to what was acknowledged, while the outcome of the change
 // between is not known, must be sent although its hash is the acknowledged one.
 func TestUnknownOutcomeForcesTheRow(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 10)
 		w.model(map[int]string{1: "A"})
 		w.mustRun()
@@ -140,7 +141,7 @@ func TestUnknownOutcomeForcesTheRow(t *testing.T) {
 }
 
 func TestReconcileBlocksOnlyTheUnknownKey(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 1)
 		w.dest.Max.Replay = activate.Reconcile
 		w.model(map[int]string{1: "a", 2: "b"})
@@ -161,7 +162,7 @@ func TestReconcileBlocksOnlyTheUnknownKey(t *testing.T) {
 }
 
 func TestRenamedFieldIsSentAgain(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 10)
 		w.model(map[int]string{1: "a"})
 		w.mustRun()
@@ -173,7 +174,7 @@ func TestRenamedFieldIsSentAgain(t *testing.T) {
 }
 
 func TestEngineUpgradeSendsNothing(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 10)
 		w.model(map[int]string{1: "a", 2: "b"})
 		w.mustRun()
@@ -190,7 +191,7 @@ func TestEngineUpgradeSendsNothing(t *testing.T) {
 }
 
 func TestDeadDestinationDefersTheRest(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 1)
 		w.model(map[int]string{1: "a", 2: "b", 3: "c", 4: "d", 5: "e"})
 		w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return activatetest.RefuseAll }
@@ -206,7 +207,7 @@ func TestDeadDestinationDefersTheRest(t *testing.T) {
 }
 
 func TestCancellationSettlesWhatWasAnswered(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 1)
 		w.model(map[int]string{1: "a", 2: "b", 3: "c"})
 		ctx, cancel := context.WithCancel(context.Background())
@@ -232,7 +233,7 @@ func TestCancellationSettlesWhatWasAnswered(t *testing.T) {
 
 // A run that lost its lease settles nothing, though its calls went through.
 func TestZombieCannotSettle(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 1)
 		w.model(map[int]string{1: "a"})
 		w.dest.Fault = func(int, activate.Batch) activatetest.Fault {
@@ -254,7 +255,7 @@ func TestZombieCannotSettle(t *testing.T) {
 }
 
 func TestPreview(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 10)
 		w.model(map[int]string{1: "a", 2: "b"})
 		w.mustRun()
@@ -271,7 +272,7 @@ func TestPreview(t *testing.T) {
 }
 
 func TestRejectGuardStops(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 100)
 		w.exec(`INSERT INTO marts.customers SELECT i, 'x' FROM generate_series(1, 1000) AS s(i)`)
 		w.dest.Reject = func(activate.Change) string { return "no" }

@@ -38,7 +38,7 @@ func (s *Store) SaveFindings(ctx context.Context, tx *warehouse.Tx, findings []F
 			samples = string(text)
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO _elt.finding
-			(project, target, run_id, check_name, relation, severity, ok, observed, expected, failed, samples, at)
+			(project, target, run_id, check_name, relation, severity, ok, observed, expected, failed, samples, recorded_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 			s.project, s.target, f.RunID, f.Check, f.Relation, f.Severity, f.OK, f.Observed, f.Expected,
 			f.Failed, samples, stamp(f.At))
@@ -63,10 +63,10 @@ func (s *Store) RecordFindings(ctx context.Context, findings []Finding) error {
 // where the argument is "".
 func (s *Store) Findings(ctx context.Context, runID, relation string, limit int) ([]Finding, error) {
 	var list []Finding
-	err := s.each(ctx, s.db, `SELECT run_id, check_name, relation, severity, ok, observed, expected, failed, samples, at
+	err := s.each(ctx, s.db, `SELECT run_id, check_name, relation, severity, ok, observed, expected, failed, samples, recorded_at
 		FROM _elt.finding WHERE project = $1 AND target = $2
 		AND ($3 = '' OR run_id = $3) AND ($4 = '' OR relation = $4)
-		ORDER BY at DESC, relation, check_name LIMIT $5`, func(r rows.Row) error {
+		ORDER BY recorded_at DESC, relation, check_name LIMIT $5`, func(r rows.Row) error {
 		f := Finding{
 			RunID: r.String(0), Check: r.String(1), Relation: r.String(2), Severity: r.String(3), OK: r.Bool(4),
 			Observed: r.String(5), Expected: r.String(6), Failed: r.Int(7), At: r.Time(9),

@@ -42,7 +42,7 @@ type Load struct {
 func (s *Store) SaveLoad(ctx context.Context, tx *warehouse.Tx, l Load) error {
 	_, err := tx.Exec(ctx, `INSERT INTO _elt.load (project, target, id, run_id, stream, table_name, disposition,
 		cursor_from, cursor_to, window_start, window_end, rows_read, staged, quarantined, discarded,
-		published, superseded, already_present, deleted, checksum, high_water, status, at)
+		published, superseded, already_present, deleted, checksum, high_water, status, recorded_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 		ON CONFLICT (project, target, id) DO UPDATE SET run_id = excluded.run_id, disposition = excluded.disposition,
 			cursor_from = excluded.cursor_from, cursor_to = excluded.cursor_to,
@@ -50,7 +50,7 @@ func (s *Store) SaveLoad(ctx context.Context, tx *warehouse.Tx, l Load) error {
 			rows_read = excluded.rows_read, staged = excluded.staged, quarantined = excluded.quarantined,
 			discarded = excluded.discarded, published = excluded.published, superseded = excluded.superseded,
 			already_present = excluded.already_present, deleted = excluded.deleted, checksum = excluded.checksum,
-			high_water = excluded.high_water, status = excluded.status, at = excluded.at`,
+			high_water = excluded.high_water, status = excluded.status, recorded_at = excluded.recorded_at`,
 		s.project, s.target, l.ID, l.RunID, l.Stream, l.Table, l.Disposition, string(l.CursorFrom), string(l.CursorTo),
 		stamp(l.Window.Start), stamp(l.Window.End), l.Read, l.Staged, l.Quarantined, l.Discarded,
 		l.Published, l.Superseded, l.AlreadyPresent, l.Deleted, l.Checksum, stamp(l.HighWater), l.Status, stamp(l.At))
@@ -65,9 +65,9 @@ func (s *Store) Loads(ctx context.Context, stream string, limit int) ([]Load, er
 	var list []Load
 	err := s.each(ctx, s.db, `SELECT id, run_id, stream, table_name, disposition, cursor_from, cursor_to,
 		window_start, window_end, rows_read, staged, quarantined, discarded, published, superseded,
-		already_present, deleted, checksum, high_water, status, at
+		already_present, deleted, checksum, high_water, status, recorded_at
 		FROM _elt.load WHERE project = $1 AND target = $2 AND ($3 = '' OR stream = $3)
-		ORDER BY at DESC, id DESC LIMIT $4`, func(r rows.Row) error {
+		ORDER BY recorded_at DESC, id DESC LIMIT $4`, func(r rows.Row) error {
 		list = append(list, Load{
 			ID: r.String(0), RunID: r.String(1), Stream: r.String(2), Table: r.String(3), Disposition: r.String(4),
 			CursorFrom: scan.Cursor(r.String(5)), CursorTo: scan.Cursor(r.String(6)),

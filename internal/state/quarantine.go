@@ -46,7 +46,7 @@ func (s *Store) rejectBatch(stream, loadID, runID string, rejects []scan.Reject)
 	for _, n := range names {
 		fields = append(fields, arrow.Field{Name: n, Type: arrow.BinaryTypes.String, Nullable: true})
 	}
-	fields = append(fields, arrow.Field{Name: "at", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, Nullable: true})
+	fields = append(fields, arrow.Field{Name: "recorded_at", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, Nullable: true})
 	schema := arrow.NewSchema(fields, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
@@ -68,9 +68,9 @@ func (s *Store) rejectBatch(stream, loadID, runID string, rejects []scan.Reject)
 // Quarantine lists the newest quarantined rows of stream, of all streams when it is "".
 func (s *Store) Quarantine(ctx context.Context, stream string, limit int) ([]Quarantined, error) {
 	var list []Quarantined
-	err := s.each(ctx, s.db, `SELECT stream, load_id, run_id, locator, reason, payload, at FROM _elt.quarantine
+	err := s.each(ctx, s.db, `SELECT stream, load_id, run_id, locator, reason, payload, recorded_at FROM _elt.quarantine
 		WHERE project = $1 AND target = $2 AND ($3 = '' OR stream = $3)
-		ORDER BY at DESC, stream, locator LIMIT $4`, func(r rows.Row) error {
+		ORDER BY recorded_at DESC, stream, locator LIMIT $4`, func(r rows.Row) error {
 		list = append(list, Quarantined{
 			Stream: r.String(0), LoadID: r.String(1), RunID: r.String(2),
 			Reject: scan.Reject{Locator: r.String(3), Reason: r.String(4), Payload: r.String(5)}, At: r.Time(6),
@@ -112,7 +112,7 @@ func (s *Store) ReleaseQuarantine(ctx context.Context, stream string) (int64, er
 // PruneQuarantine forgets the quarantined rows from before the given time.
 func (s *Store) PruneQuarantine(ctx context.Context, before time.Time) (int64, error) {
 	var n int64
-	err := s.change(ctx, &n, `DELETE FROM _elt.quarantine WHERE project = $1 AND target = $2 AND at < $3`,
+	err := s.change(ctx, &n, `DELETE FROM _elt.quarantine WHERE project = $1 AND target = $2 AND recorded_at < $3`,
 		s.project, s.target, stamp(before))
 	if err != nil {
 		return 0, fmt.Errorf("prune the quarantine: %w", err)

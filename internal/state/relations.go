@@ -136,8 +136,8 @@ type Volume struct {
 
 // SaveVolume records a volume; a later record of the same slot replaces it.
 func (s *Store) SaveVolume(ctx context.Context, tx *warehouse.Tx, relation string, v Volume) error {
-	_, err := tx.Exec(ctx, `INSERT INTO _elt.volume (project, target, relation, slot, row_count, at) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (project, target, relation, slot) DO UPDATE SET row_count = excluded.row_count, at = excluded.at`,
+	_, err := tx.Exec(ctx, `INSERT INTO _elt.volume (project, target, relation, slot, row_count, recorded_at) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (project, target, relation, slot) DO UPDATE SET row_count = excluded.row_count, recorded_at = excluded.recorded_at`,
 		s.project, s.target, relation, stamp(v.Slot), v.Rows, stamp(time.Now()))
 	if err != nil {
 		return fmt.Errorf("record the volume of %s: %w", relation, err)

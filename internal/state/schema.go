@@ -55,7 +55,7 @@ func runTables() []string {
 			PRIMARY KEY (project, target, backfill, step, window_start, window_end))`,
 		`CREATE TABLE IF NOT EXISTS _elt.slot (
 			project text NOT NULL, target text NOT NULL, job text NOT NULL, slot timestamp with time zone NOT NULL,
-			status text NOT NULL, run_id text, reason text, at timestamp with time zone NOT NULL, lease_epoch bigint,
+			status text NOT NULL, run_id text, reason text, recorded_at timestamp with time zone NOT NULL, lease_epoch bigint,
 			PRIMARY KEY (project, target, job, slot))`,
 		`CREATE TABLE IF NOT EXISTS _elt.alert (
 			project text NOT NULL, target text NOT NULL, subject text NOT NULL,
@@ -73,7 +73,7 @@ func loadTables() []string {
 			rows_read bigint, staged bigint, quarantined bigint, discarded bigint,
 			published bigint, superseded bigint, already_present bigint, deleted bigint,
 			checksum text, high_water timestamp with time zone, status text NOT NULL,
-			at timestamp with time zone NOT NULL, lease_epoch bigint,
+			recorded_at timestamp with time zone NOT NULL, lease_epoch bigint,
 			PRIMARY KEY (project, target, id))`,
 		`CREATE TABLE IF NOT EXISTS _elt.cursor (
 			project text NOT NULL, target text NOT NULL, stream text NOT NULL,
@@ -81,7 +81,7 @@ func loadTables() []string {
 			PRIMARY KEY (project, target, stream))`,
 		`CREATE TABLE IF NOT EXISTS _elt.quarantine (
 			project text NOT NULL, target text NOT NULL, stream text NOT NULL, load_id text, run_id text,
-			locator text, reason text, payload text, at timestamp with time zone NOT NULL)`,
+			locator text, reason text, payload text, recorded_at timestamp with time zone NOT NULL)`,
 	}
 }
 
@@ -90,7 +90,7 @@ func relationTables() []string {
 		`CREATE TABLE IF NOT EXISTS _elt.finding (
 			project text NOT NULL, target text NOT NULL, run_id text, check_name text NOT NULL, relation text NOT NULL,
 			severity text NOT NULL, ok boolean NOT NULL, observed text, expected text, failed bigint, samples text,
-			at timestamp with time zone NOT NULL)`,
+			recorded_at timestamp with time zone NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS _elt.relation (
 			project text NOT NULL, target text NOT NULL, relation text NOT NULL,
 			columns text, columns_at timestamp with time zone,
@@ -101,7 +101,7 @@ func relationTables() []string {
 			built_at timestamp with time zone NOT NULL, row_count bigint, high_water timestamp with time zone, lease_epoch bigint)`,
 		`CREATE TABLE IF NOT EXISTS _elt.volume (
 			project text NOT NULL, target text NOT NULL, relation text NOT NULL,
-			slot timestamp with time zone NOT NULL, row_count bigint NOT NULL, at timestamp with time zone NOT NULL,
+			slot timestamp with time zone NOT NULL, row_count bigint NOT NULL, recorded_at timestamp with time zone NOT NULL,
 			PRIMARY KEY (project, target, relation, slot))`,
 		`CREATE OR REPLACE VIEW elt.freshness AS
 			SELECT project, target, relation AS "table", last_updated_at, status FROM _elt.relation
@@ -128,7 +128,7 @@ func activateTables() []string {
 			prepared_at timestamp with time zone NOT NULL, settled_at timestamp with time zone)`,
 		`CREATE TABLE IF NOT EXISTS _elt.attempt (` + key + `
 			op_id text NOT NULL, run_id text NOT NULL, attempts bigint NOT NULL, status text NOT NULL,
-			code text, message text, at timestamp with time zone NOT NULL)`,
+			code text, message text, recorded_at timestamp with time zone NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS _elt.sync_quarantine (` + key + `
 			key_hash text NOT NULL, key_json text NOT NULL, payload text, payload_hash text NOT NULL,
 			run_id text, code text, message text, first_at timestamp with time zone NOT NULL, attempts bigint NOT NULL)`,

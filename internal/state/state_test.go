@@ -17,6 +17,7 @@ import (
 	"elt/internal/state"
 	"elt/internal/testdb"
 	"elt/internal/warehouse"
+	"elt/internal/warehouse/warehousetest"
 	"elt/window"
 )
 
@@ -27,7 +28,7 @@ var at = time.Date(2026, 11, 24, 2, 0, 0, 123456000, time.UTC)
 // each opens the state of shop on dev in a fresh warehouse of each engine.
 func each(t *testing.T, fn func(t *testing.T, db *warehouse.DB, s *state.Store)) {
 	t.Helper()
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) { fn(t, db, open(t, db, "shop", "dev")) })
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) { fn(t, db, open(t, db, "shop", "dev")) })
 }
 
 func open(t *testing.T, db *warehouse.DB, project, target string) *state.Store {
@@ -82,7 +83,7 @@ func TestOpenTwiceAndNewer(t *testing.T) {
 }
 
 func TestOpenAtOnce(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		var wg sync.WaitGroup
 		for i := range 4 {
 			wg.Go(func() {
@@ -96,7 +97,7 @@ func TestOpenAtOnce(t *testing.T) {
 }
 
 func TestViewOfAnUntouchedWarehouseIsEmpty(t *testing.T) {
-	eachWarehouse(t, func(t *testing.T, db *warehouse.DB) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		ctx := context.Background()
 		s := state.View(db, "shop", "dev")
 		ok(t, s.Check(ctx))

@@ -113,7 +113,7 @@ type Slot struct {
 // claims on one slot exactly one is true (invariant 11).
 func (s *Store) ClaimSlot(ctx context.Context, slot Slot, now time.Time) (bool, error) {
 	var n int64
-	err := s.change(ctx, &n, `INSERT INTO _elt.slot (project, target, job, slot, status, run_id, reason, at)
+	err := s.change(ctx, &n, `INSERT INTO _elt.slot (project, target, job, slot, status, run_id, reason, recorded_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (project, target, job, slot) DO NOTHING`,
 		s.project, s.target, slot.Job, stamp(slot.At), slot.Status, slot.RunID, slot.Reason, stamp(now))
 	if err != nil {

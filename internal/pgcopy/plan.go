@@ -129,10 +129,11 @@ func planDictionary(t *arrow.DictionaryType, c Column) (encodeFunc, error) {
 
 // planNested writes lists, structs and maps as JSON.
 func planNested(t arrow.DataType) encodeFunc {
-	if _, ok := t.(arrow.NestedType); !ok {
-		return nil
+	switch t.ID() {
+	case arrow.LIST, arrow.LARGE_LIST, arrow.FIXED_SIZE_LIST, arrow.STRUCT, arrow.MAP:
+		return nestedJSON
 	}
-	return nestedJSON
+	return nil
 }
 
 // mismatch reports an array that is not of the type that its schema says.

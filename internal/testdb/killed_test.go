@@ -24,7 +24,7 @@ func TestServerDiesWithTheProcess(t *testing.T) {
 		fmt.Printf("\nurl %s\n", testdb.URL(t))
 		select {} // until killed
 	}
-	child := exec.Command(os.Args[0], "-test.run=^TestServerDiesWithTheProcess$")
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestServerDiesWithTheProcess$")
 	child.Env = append(os.Environ(), childVariable+"=1")
 	out, err := child.StdoutPipe()
 	if err != nil {

@@ -146,7 +146,7 @@ func (s *server) stop() {
 // makeTemplate runs initdb once per version of PostgreSQL and returns the folder
 // that it made. A folder is complete or absent: it gets its name by a rename.
 func makeTemplate(bin string, as account) (string, error) {
-	out, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output()
+	out, err := exec.CommandContext(context.Background(), filepath.Join(bin, "postgres"), "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", filepath.Join(bin, "postgres"), err)
 	}
@@ -188,7 +188,7 @@ func makeTemplate(bin string, as account) (string, error) {
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
@@ -292,7 +292,7 @@ func (a account) makeDir(parent, prefix string) (string, error) {
 // command is a command that runs as the account, without the PG* variables of
 // whoever runs the tests.
 func (a account) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...)
+	cmd := exec.CommandContext(context.Background(), name, args...) // the server outlives every test
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{}

@@ -63,8 +63,6 @@ func sqlType(t arrow.DataType) (string, bool) {
 			return "jsonb", true
 		}
 		return sqlType(t.StorageType())
-	case arrow.NestedType:
-		return "jsonb", true
 	}
 	typ, ok := map[arrow.Type]string{
 		arrow.NULL: "text", arrow.BOOL: "boolean",
@@ -78,6 +76,7 @@ func sqlType(t arrow.DataType) (string, bool) {
 		arrow.TIME32: "time without time zone", arrow.TIME64: "time without time zone",
 		arrow.INTERVAL_MONTHS: "interval", arrow.INTERVAL_DAY_TIME: "interval",
 		arrow.INTERVAL_MONTH_DAY_NANO: "interval", arrow.DURATION: "interval",
+		arrow.LIST: "jsonb", arrow.LARGE_LIST: "jsonb", arrow.FIXED_SIZE_LIST: "jsonb", arrow.STRUCT: "jsonb", arrow.MAP: "jsonb",
 	}[t.ID()]
 	return typ, ok
 }
@@ -96,8 +95,8 @@ func canonical(expr, typ string) string {
 	switch parseType(typ).name {
 	case "numeric":
 		return "trim_scale(" + e + ")::text"
-	case "real", "double precision":
-		return "(" + e + " + 0)::text" // no negative zero
+	case "real", "double precision": // no negative zero
+		return "(" + e + " + 0::" + parseType(typ).name + ")::text"
 	case "timestamp with time zone":
 		return calendar(e, e+" AT TIME ZONE 'UTC'", "Z")
 	case "timestamp without time zone":

@@ -83,6 +83,7 @@ func (d *Driver) wrap(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &pg):
 		out.Kind, out.Hint = kindOf(pg.Code), hintOf(pg.Code)
+		out.Position = int(pg.Position)
 		out.Err = detailed(err, pg)
 	case errors.As(err, &value):
 		out.Kind = warehouse.KindData

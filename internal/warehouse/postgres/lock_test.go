@@ -53,7 +53,7 @@ func TestLockEndsWithItsConnection(t *testing.T) {
 	}
 	defer release()
 	db := warehouse.OpenReadOnly(openURL(t, url, postgres.Options{}))
-	one(t, db, `SELECT pg_terminate_backend(pid)::text FROM pg_locks WHERE locktype = 'advisory'`)
+	one(t, db, `SELECT pg_terminate_backend(pid, 20000)::text FROM pg_locks WHERE locktype = 'advisory'`)
 	select {
 	case <-held.Done():
 	case <-time.After(20 * time.Second):
@@ -85,4 +85,3 @@ func TestCloseEndsLocksAndIsSafeTwice(t *testing.T) {
 		t.Error("a closed driver begins a transaction")
 	}
 }
-

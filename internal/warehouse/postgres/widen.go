@@ -55,7 +55,7 @@ func widen(a, b string) (string, bool) {
 	for _, pair := range [][2]sqltype{{x, y}, {y, x}} {
 		narrow, wide := pair[0], pair[1]
 		switch {
-		case isText(narrow.name) && wide.name == "text":
+		case wide.name == "text" && (isText(narrow.name) || hasOneText(narrow.name)):
 			return "text", true
 		case narrow.name == "date" && wide.name == "timestamp without time zone":
 			return "timestamp without time zone", true
@@ -81,6 +81,9 @@ func isText(name string) bool {
 	}
 	return false
 }
+
+// hasOneText: the text of a value is the value, unlike that of a number or a time.
+func hasOneText(name string) bool { return name == "uuid" || name == "json" || name == "jsonb" }
 
 // wholeDigits is how many digits the values of an integer type need.
 func wholeDigits(name string) int {

@@ -3,6 +3,7 @@ package duckdb
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -183,16 +184,20 @@ func list(cols []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// rowHash implements [warehouse.Dialect.RowHash]: two 64-bit hashes, the second
-// over the row and a constant.
+// rowHash implements [warehouse.Dialect.RowHash]: two 64-bit hashes, over the row
+// forwards and backwards. A constant at the end would not do for the second:
+// the engine combines hashes from left to right, so rows that collide in the
+// first would collide in it too.
 func rowHash(cols []string) string {
-	return "(CAST(hash(row(" + list(cols) + ")) AS VARCHAR) || '-' || CAST(hash(row(" + list(cols) + ", 'elt')) AS VARCHAR))"
+	back := slices.Clone(cols)
+	slices.Reverse(back)
+	return "(CAST(hash(" + list(cols) + ") AS VARCHAR) || '-' || CAST(hash('elt', " + list(back) + ") AS VARCHAR))"
 }
 
 // checksum implements [warehouse.Dialect.Checksum]: count and sum of 64-bit
 // hashes. A sum sees a row that is there twice; an exclusive or would not.
 func checksum(cols []string) string {
-	return "CASE WHEN count(*) = 0 THEN '0' ELSE CAST(count(*) AS VARCHAR) || '-' || CAST(sum(hash(row(" + list(cols) + "))) AS VARCHAR) END"
+	return "CASE WHEN count(*) = 0 THEN '0' ELSE CAST(count(*) AS VARCHAR) || '-' || CAST(sum(hash(" + list(cols) + ")) AS VARCHAR) END"
 }
 
 // stableHash implements [warehouse.Dialect.StableHash] over length-prefixed

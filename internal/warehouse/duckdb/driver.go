@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
@@ -51,12 +52,13 @@ type instance struct {
 	mu        sync.Mutex
 	idle      []*duckdb.Conn
 	inUse     int
+	views     atomic.Int64
 	broken    bool // a fatal error: no transaction may begin any more
 }
 
 // Open opens the file of opts. An error of kind Locked names who owns it.
 func Open(ctx context.Context, opts Options) (*Driver, error) {
-	d := &Driver{opts: opts, locks: namedLocks{held: map[string]chan struct{}{}}}
+	d := &Driver{opts: opts, locks: namedLocks{path: opts.Path}}
 	deadline := time.Now().Add(opts.WaitForLock)
 	for {
 		db, err := open(ctx, opts)
@@ -284,45 +286,6 @@ func (d *Driver) Close() error {
 	}
 	d.db.close()
 	return nil
-}
-
-// Lock implements [warehouse.Driver]: one process owns the file, so a lock among
-// its goroutines is enough, and it is never lost.
-func (d *Driver) Lock(ctx context.Context, name string) (context.Context, func(), error) {
-	return d.locks.lock(ctx, name)
-}
-
-// namedLocks are mutexes by name that can be waited for with a context.
-type namedLocks struct {
-	mu   sync.Mutex
-	held map[string]chan struct{}
-}
-
-func (l *namedLocks) lock(ctx context.Context, name string) (context.Context, func(), error) {
-	for {
-		l.mu.Lock()
-		free, taken := l.held[name]
-		if !taken {
-			mine := make(chan struct{})
-			l.held[name] = mine
-			l.mu.Unlock()
-			var once sync.Once
-			return ctx, func() {
-				once.Do(func() {
-					l.mu.Lock()
-					defer l.mu.Unlock()
-					delete(l.held, name)
-					close(mine)
-				})
-			}, nil
-		}
-		l.mu.Unlock()
-		select {
-		case <-free:
-		case <-ctx.Done():
-			return nil, nil, &warehouse.Error{Kind: warehouse.KindLocked, Err: fmt.Errorf("lock %s: %w", name, context.Cause(ctx))}
-		}
-	}
 }
 
 // exec runs one statement.

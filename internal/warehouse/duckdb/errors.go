@@ -14,6 +14,22 @@ import (
 	"elt/internal/warehouse"
 )
 
+// engineError shows the engine's words alone, once, and keeps what they came
+// with: the driver joins them with the error of a cancelled context.
+type engineError struct {
+	text  string
+	cause error
+}
+
+func (e *engineError) Error() string { return e.text }
+func (e *engineError) Unwrap() error { return e.cause }
+
+// isSyntax reports whether the engine could not parse a statement.
+func isSyntax(err error) bool {
+	var e *duckdb.Error
+	return errors.As(err, &e) && (e.Type == duckdb.ErrorTypeParser || e.Type == duckdb.ErrorTypeSyntax)
+}
+
 // wrap gives err its kind. DuckDB's types are coarse: where several causes share
 // one, its text is all that tells them apart.
 func wrap(err error) error {
@@ -21,7 +37,7 @@ func wrap(err error) error {
 	if err == nil || !errors.As(err, &e) {
 		return err
 	}
-	out := &warehouse.Error{Kind: warehouse.KindOther, Err: errors.New(strings.TrimSpace(e.Msg))}
+	out := &warehouse.Error{Kind: warehouse.KindOther, Err: &engineError{text: strings.TrimSpace(e.Msg), cause: err}}
 	has := func(parts ...string) bool {
 		for _, p := range parts {
 			if strings.Contains(e.Msg, p) {
@@ -52,8 +68,13 @@ func wrap(err error) error {
 		out.Kind = warehouse.KindCorrupt
 	case e.Type == duckdb.ErrorTypeIO && has("Read-only file system", "Permission denied"):
 		out.Kind = warehouse.KindReadOnly
-	case e.Type == duckdb.ErrorTypeFatal:
+	case e.Type == duckdb.ErrorTypeIO && has("does not exist", "No such file"):
+		out.Kind = warehouse.KindNotFound
+	case e.Type == duckdb.ErrorTypeIO && has("newer version", "version number"):
+		out.Kind, out.Hint = warehouse.KindNewer, "install the newest elt"
+	case e.Type == duckdb.ErrorTypeFatal, e.Type == duckdb.ErrorTypeInternal:
 		out.Kind = warehouse.KindUnavailable
+		return retry.AsTransient(out)
 	}
 	return out
 }

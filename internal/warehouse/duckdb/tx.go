@@ -18,7 +18,7 @@ import (
 type tx struct {
 	db    *instance
 	conn  *duckdb.Conn
-	views int
+	pages int // temporary tables made for results
 	fatal bool
 	ended bool
 }
@@ -37,25 +37,9 @@ func (t *tx) Exec(ctx context.Context, q string, args ...any) (int64, error) {
 	return n, t.note(err)
 }
 
-// Query implements [warehouse.DriverTx]. DuckDB's Go driver holds the whole
-// result; whoever may read many rows asks for them page by page.
-func (t *tx) Query(ctx context.Context, q string, args ...any) (array.RecordReader, error) {
-	if t.ended {
-		return nil, errEnded
-	}
-	a, err := duckdb.NewArrowFromConn(t.conn)
-	if err != nil {
-		return nil, wrap(err)
-	}
-	r, err := a.QueryContext(ctx, q, args...)
-	if err != nil {
-		return nil, t.note(wrap(err))
-	}
-	return r, nil
-}
-
 // Append implements [warehouse.DriverTx] by an Arrow view that lives only inside
-// this transaction, a name each, since a view is read once.
+// this transaction. Each has a name of its own: a view is read once, and two
+// transactions must not make the same one.
 func (t *tx) Append(ctx context.Context, table warehouse.Table, r array.RecordReader) (int64, error) {
 	if t.ended {
 		return 0, errEnded
@@ -64,8 +48,7 @@ func (t *tx) Append(ctx context.Context, table warehouse.Table, r array.RecordRe
 	if err != nil {
 		return 0, wrap(err)
 	}
-	t.views++
-	view := fmt.Sprintf("_elt_in_%d", t.views)
+	view := fmt.Sprintf("_elt_in_%d", t.db.views.Add(1))
 	watched := &guarded{RecordReader: r, ctx: ctx}
 	release, err := a.RegisterView(watched, view)
 	if err != nil {
@@ -96,7 +79,7 @@ func (t *tx) Rollback(ctx context.Context) error {
 	if t.ended {
 		return nil
 	}
-	_ = t.end(ctx, "ROLLBACK") // a transaction that its engine has ended cannot be rolled back
+	_ = t.end(context.WithoutCancel(ctx), "ROLLBACK") // a transaction that its engine has ended cannot be rolled back
 	return nil
 }
 
@@ -108,7 +91,7 @@ func (t *tx) end(ctx context.Context, q string) error {
 	_, err := exec(ctx, t.conn, q, nil)
 	failed := q == "COMMIT" && err != nil
 	if failed { // what is left of it must not meet the next transaction
-		_, _ = exec(ctx, t.conn, "ROLLBACK", nil)
+		_, _ = exec(context.WithoutCancel(ctx), t.conn, "ROLLBACK", nil)
 	}
 	t.db.give(t.conn, t.fatal || isFatal(err))
 	return err

@@ -2,6 +2,7 @@ package sqlparse
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -21,7 +22,7 @@ func DuckDB() (Parser, error) {
 		return nil, fmt.Errorf("open the SQL parser: %w", err)
 	}
 	db.SetMaxOpenConns(1)
-	if err := db.Ping(); err != nil {
+	if err := db.PingContext(context.Background()); err != nil {
 		return nil, fmt.Errorf("open the SQL parser: %w", err)
 	}
 	return &duckParser{db: db}, nil
@@ -45,7 +46,7 @@ func (p *duckParser) Parse(text string) (Query, error) {
 		return Query{}, Errors{ErrorAt(text, at, "a NUL byte", "remove it")}
 	}
 	var answer []byte
-	err := p.db.QueryRow(`SELECT json_serialize_sql($1::varchar, skip_empty := true, skip_null := true)::varchar`, text).Scan(&answer)
+	err := p.db.QueryRowContext(context.Background(), `SELECT json_serialize_sql($1::varchar, skip_empty := true, skip_null := true)::varchar`, text).Scan(&answer)
 	if err != nil {
 		return Query{}, fmt.Errorf("parse SQL: %w", err)
 	}

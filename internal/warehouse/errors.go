@@ -31,6 +31,9 @@ type Error struct {
 	Kind Kind
 	Err  error
 	Hint string // what to type next; "" when nothing helps
+	// Position is the character of the statement that the error is about, from 1;
+	// 0 where the engine does not say.
+	Position int
 }
 
 func (e *Error) Error() string { return e.Err.Error() }

@@ -1,0 +1,103 @@
+package transform
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"elt/internal/sqlparse"
+	"elt/internal/warehouse"
+	"elt/internal/yamlx"
+)
+
+// statement is SQL around a model's query, with what is needed to find a place
+// of it in the model's file.
+type statement struct {
+	sql    string
+	before int // bytes before the query
+	edits  []sqlparse.Edit
+}
+
+// located is err with the place in the model's file, where the engine told one.
+func (m *Model) located(doing string, err error, s statement) error {
+	if _, placed := errors.AsType[*yamlx.Error](err); placed {
+		return err
+	}
+	failed, ok := errors.AsType[*warehouse.Error](err)
+	if !ok || s.sql == "" {
+		return fmt.Errorf("%s %s: %w", doing, m.FullName(), err)
+	}
+	at, ok := position(failed, s.sql)
+	if !ok || at < s.before {
+		return fmt.Errorf("%s %s: %w", doing, m.FullName(), err)
+	}
+	offset := min(sqlparse.Original(s.edits, at-s.before), len(m.Text))
+	f, _ := yamlx.Parse(m.Path, nil, []byte(m.Text))
+	line, col := sqlparse.Position(m.Text, offset)
+	return &PlacedError{Mistake: f.Error(yamlx.Pos{Line: line, Col: col}, firstLine(failed.Error()), "", failed.Hint), Err: err}
+}
+
+// PlacedError is an error of the engine with its place in a model.
+type PlacedError struct {
+	Mistake *yamlx.Error
+	Err     error
+}
+
+func (e *PlacedError) Error() string { return e.Mistake.Error() }
+
+// Unwrap gives the engine's error, for its kind.
+func (e *PlacedError) Unwrap() []error { return []error{e.Mistake, e.Err} }
+
+// firstLine is the message without the engine's own excerpt, which shows a
+// statement that nobody wrote.
+func firstLine(s string) string {
+	if i := strings.Index(s, "\n\nLINE "); i >= 0 {
+		return s[:i]
+	}
+	return s
+}
+
+// position is the byte of sql that an error is about. DuckDB tells it in the
+// text alone: a line of the statement, cut where it is long, and a caret below.
+func position(e *warehouse.Error, sql string) (int, bool) {
+	if e.Position > 0 {
+		n := e.Position - 1
+		for i := range sql {
+			if n == 0 {
+				return i, true
+			}
+			n--
+		}
+		return len(sql), true
+	}
+	found := regexp.MustCompile(`(?s)\nLINE (\d+): ([^\n]*)\n( *)\^`).FindStringSubmatch(e.Error())
+	if found == nil {
+		return 0, false
+	}
+	n, err := strconv.Atoi(found[1])
+	lines := strings.SplitAfter(sql, "\n")
+	if err != nil || n < 1 || n > len(lines) {
+		return 0, false
+	}
+	start := len(strings.Join(lines[:n-1], ""))
+	shown := found[2]
+	caret := len(found[3]) - len("LINE "+found[1]+": ")
+	cut := strings.TrimSuffix(shown, "...")
+	if after, ok := strings.CutPrefix(cut, "..."); ok && !strings.HasPrefix(lines[n-1], "...") {
+		cut, caret = after, caret-len("...")
+	}
+	at := strings.Index(lines[n-1], strings.TrimRight(cut, "\r\n"))
+	if at < 0 || caret < 0 {
+		return start, true // the line at least
+	}
+	// The caret counts characters.
+	for i := range cut {
+		if caret == 0 {
+			return start + at + i, true
+		}
+		caret--
+	}
+	return start + at, true
+}

@@ -1,0 +1,172 @@
+// Package transform owns the models: SQL files with a YAML header, the graph of
+// what they read, and how each becomes a view or a table of the warehouse.
+package transform
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"elt/internal/selector"
+	"elt/internal/sqlparse"
+	"elt/internal/warehouse"
+	"elt/internal/yamlx"
+	"elt/window"
+)
+
+// Materialization is what a model becomes in the warehouse.
+type Materialization string
+
+// The materializations.
+const (
+	View        Materialization = "view"        // its query, run by whoever reads it
+	FullTable   Materialization = "table"       // all rows, built anew on every run; the default
+	Incremental Materialization = "incremental" // whole days by its time column, or rows by its key
+)
+
+// Model is one .sql file under models/.
+type Model struct {
+	Schema, Name string // first folder and file
+	Path         string // of the .sql file, as shown in errors
+	Text         string // the whole file; it runs as it stands in any SQL client
+	Pos          yamlx.Pos
+	Settings
+
+	// Needs are the tables that the query reads, as schema.table in the
+	// project's spelling, sorted: models and tables of sources.
+	Needs []string
+	// Table is where the model lives in this target.
+	Table warehouse.Table
+
+	query   sqlparse.Query
+	edits   []sqlparse.Edit            // references that this target resolves to another place
+	refs    map[string]sqlparse.Ref    // by the project's name of the table
+	places  map[string]warehouse.Table // of what it reads, likewise
+	markers []marker
+	zone    *time.Location
+	graph   *Graph
+}
+
+// Settings are what the header of a model says.
+type Settings struct {
+	Description    string          `yaml:"description" json:"description,omitempty"`
+	Materialized   Materialization `yaml:"materialized" json:"materialized,omitempty" jsonschema:"enum=view,enum=table,enum=incremental"`
+	Time           string          `yaml:"time" json:"time,omitempty"`
+	Lookback       time.Duration   `yaml:"lookback" json:"lookback,omitempty"`
+	Key            []string        `yaml:"key" json:"key,omitempty"`
+	Checks         yamlx.Checks    `yaml:"checks" json:"checks,omitempty"`
+	Tags           []string        `yaml:"tags" json:"tags,omitempty"`
+	Owner          string          `yaml:"owner" json:"owner,omitempty"`
+	DecisionWindow time.Duration   `yaml:"decision_window" json:"decision_window,omitempty"`
+	OnEmpty        string          `yaml:"on_empty" json:"on_empty,omitempty" jsonschema:"enum=fail,enum=replace"`
+}
+
+// FullName is schema.table in the project's spelling, whatever the target.
+func (m *Model) FullName() string { return m.Schema + "." + m.Name }
+
+// Windowed reports whether the model is built by windows of its time column.
+func (m *Model) Windowed() bool { return m.Materialized == Incremental && m.Time != "" }
+
+// SQL is the model's query for this target: references resolved to their
+// places, two-way literals set to w and to the day of now.
+func (m *Model) SQL(w window.Window, now time.Time) string {
+	return sqlparse.Apply(m.Text[:m.query.End], m.editsFor(w, now))
+}
+
+func (m *Model) editsFor(w window.Window, now time.Time) []sqlparse.Edit {
+	edits := slices.Clone(m.edits)
+	for _, k := range m.markers {
+		edits = append(edits, sqlparse.Edit{Offset: k.offset, End: k.end, Text: k.literal(w, now, m.zone)})
+	}
+	return edits
+}
+
+// Graph is all models of a project.
+type Graph struct {
+	Models []*Model // each after those that it reads
+	tables []string // of sources
+}
+
+// Model returns the model of that name, or nil. Case does not matter.
+func (g *Graph) Model(name string) *Model {
+	i := slices.IndexFunc(g.Models, func(m *Model) bool { return strings.EqualFold(m.FullName(), name) })
+	if i < 0 {
+		return nil
+	}
+	return g.Models[i]
+}
+
+// Nodes are the graph's nodes for [selector.Select]: its sources' tables and its models.
+func (g *Graph) Nodes() []selector.Node {
+	var nodes []selector.Node
+	for _, t := range g.tables {
+		nodes = append(nodes, selector.Node{Name: t, Kind: "extract"})
+	}
+	for _, m := range g.Models {
+		nodes = append(nodes, selector.Node{Name: m.FullName(), Kind: "model", Tags: m.Tags, Path: m.Path, Needs: m.Needs})
+	}
+	return nodes
+}
+
+// Select returns the models that the selectors pick, in build order; all
+// without selectors.
+func (g *Graph) Select(sel ...string) ([]*Model, error) {
+	picked, err := selector.Select(g.Nodes(), sel, nil)
+	if err != nil {
+		return nil, err
+	}
+	var models []*Model
+	for _, n := range picked {
+		if n.Kind == "model" {
+			models = append(models, g.Model(n.Name))
+		}
+	}
+	return models, nil
+}
+
+// order sorts models so that each comes after those that it reads, by name where
+// that leaves a choice. Models on a cycle are returned apart.
+func order(models []*Model) (sorted, cyclic []*Model) {
+	slices.SortFunc(models, func(a, b *Model) int { return cmp.Compare(a.FullName(), b.FullName()) })
+	waits := map[string]bool{}
+	for _, m := range models {
+		waits[m.FullName()] = true
+	}
+	for rest := models; len(rest) > 0; {
+		var ready, later []*Model
+		for _, m := range rest {
+			if slices.ContainsFunc(m.Needs, func(n string) bool { return waits[n] }) {
+				later = append(later, m)
+				continue
+			}
+			ready = append(ready, m)
+		}
+		if len(ready) == 0 {
+			return sorted, later
+		}
+		for _, m := range ready {
+			delete(waits, m.FullName())
+		}
+		sorted, rest = append(sorted, ready...), later
+	}
+	return sorted, nil
+}
+
+// cycle is one cycle through models, all of which wait for each other or for one
+// that does, as a path whose last element is its first.
+func cycle(models []*Model) []*Model {
+	byName := map[string]*Model{}
+	for _, m := range models {
+		byName[m.FullName()] = m
+	}
+	var path []*Model
+	for at := models[0]; ; {
+		if i := slices.Index(path, at); i >= 0 {
+			return append(path[i:], at)
+		}
+		path = append(path, at)
+		i := slices.IndexFunc(at.Needs, func(n string) bool { return byName[n] != nil })
+		at = byName[at.Needs[i]]
+	}
+}

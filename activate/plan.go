@@ -25,6 +25,7 @@ type Plan struct {
 	start  time.Time
 	result Result
 	held   func()
+	pushed bool
 	// definite: a refusal also settles what an earlier try with the same
 	// operation may have done, because the destination knows the operation.
 	definite bool

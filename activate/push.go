@@ -62,13 +62,14 @@ type row struct {
 // intents together. Push does not close dest.
 //
 // The error is nil when everything was accounted for, whatever the destination
-// said: the Result tells. After ctx ends, what was answered is settled, the rest
+// said: the Result tells. A plan is pushed once. After ctx ends, what was answered is settled, the rest
 // is deferred, and the cause is returned with the Result so far.
 func (p *Plan) Push(ctx context.Context, dest Destination, opts Options) (Result, error) {
 	limits := dest.Limits()
 	if err := p.accepts(limits); err != nil {
 		return p.result, err
 	}
+	p.pushed = true
 	p.definite = p.sync.once() || limits.Replay == IdempotencyKey
 	s := &sender{dest: dest, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts.defaults()}
 	var after, page int64
@@ -106,6 +107,9 @@ func (p *Plan) wrap(err error) error { return fmt.Errorf("sync %s: %w", p.sync.N
 func (p *Plan) accepts(limits Limits) error {
 	if !slices.Contains(limits.Modes, p.sync.Mode) {
 		return p.wrap(fmt.Errorf("the destination does not support mode %s; it supports %v", p.sync.Mode, limits.Modes))
+	}
+	if p.pushed {
+		return p.wrap(errors.New("a plan is pushed once; make another"))
 	}
 	if limits.BatchRows < 1 {
 		return p.wrap(errors.New("the destination allows no rows in a batch"))

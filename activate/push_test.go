@@ -35,6 +35,10 @@ func TestUpsertSendsOnlyWhatChanged(t *testing.T) {
 		if n := w.one(`SELECT count(*) FROM _elt.intent`); n != 0 {
 			t.Errorf("%d intents are left", n)
 		}
+		history, err := w.st.SyncHistory(context.Background(), "crm", 1)
+		if err != nil || len(history) != 1 || history[0].Unchanged != 3 || history[0].Status != "ok" {
+			t.Errorf("history %+v, %v", history, err)
+		}
 	})
 }
 
@@ -103,9 +107,19 @@ func TestRejectedRowWaitsForAnotherPayload(t *testing.T) {
 		if diff := cmp.Diff(want, w.mustRun()); diff != "" {
 			t.Error(diff)
 		}
+		refused, err := w.st.RefusedRows(context.Background(), "crm", 0)
+		if err != nil || len(refused) != 1 || refused[0].Payload != bad || refused[0].Message != "no such country" {
+			t.Errorf("refused rows: %+v, %v", refused, err)
+		}
 		calls := w.dest.Calls()
 		if r := w.mustRun(); r.Rejected != 1 || w.dest.Calls() != calls {
 			t.Errorf("%+v after %d calls: the refused payload was sent again", r, w.dest.Calls()-calls)
+		}
+		if n, err := w.st.ReleaseRefused(context.Background(), "crm"); n != 1 || err != nil {
+			t.Errorf("released %d, %v", n, err)
+		}
+		if r := w.mustRun(); r.Rejected != 1 || w.dest.Calls() != calls+1 {
+			t.Errorf("%+v: a released row was not sent again", r)
 		}
 		w.model(map[int]string{1: "a", 2: "good"})
 		if r := w.mustRun(); r.Acked != 1 || r.Rejected != 0 {

@@ -20,7 +20,7 @@ import (
 
 // TestMain sets how many histories are tried; -rapid.checks=N tries more.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "25"); err != nil {
+	if err := flag.Set("rapid.checks", "8"); err != nil {
 		panic(err)
 	}
 	os.Exit(testdb.Run(m))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"elt/internal/scan"
 	"elt/window"
@@ -72,9 +73,10 @@ type Kind struct {
 type Config struct {
 	Connection any // what Kind.Connection made; nil when inline
 	Source     any
-	Streams    []StreamConfig // declared streams; a source may have more
-	Dir        string         // folder of the project; relative paths start here
-	Location   *time.Location // zone of the project
+	Streams    []StreamConfig   // declared streams; a source may have more
+	Dir        string           // folder of the project; relative paths start here
+	Location   *time.Location   // zone of the project
+	Allocator  memory.Allocator // of the batches; nil: Arrow's default
 }
 
 // StreamConfig are the common keys of a declared stream that reading depends on.

@@ -4,6 +4,7 @@ package scan
 
 import (
 	"context"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -67,6 +68,10 @@ type Files struct {
 type File struct {
 	Path string // what is opened
 	Name string // what _source_file says: the path relative to the project
+	// Size and Modified are those of the file when it was listed: a reader fails
+	// when they differ after it has read. The zero Modified is not compared.
+	Size     int64
+	Modified time.Time
 }
 
 // Column is a declared column of a file.

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"elt/activate"
+	activateall "elt/activate/all"
+	"elt/extract"
+	extractall "elt/extract/all"
+	"elt/internal/project"
+	"elt/scheduler"
+)
+
+// app is the program with its surroundings, so that tests run it in process.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) (string, bool)
+	flags    globals
+	project  *project.Project // once loaded: its secrets are kept out of errors
+}
+
+// globals are the flags that every command has.
+type globals struct {
+	dir, target, envFile, asOf string
+	quiet, json                bool
+	threads                    int
+	memory                     string
+}
+
+// run executes one command line and returns its exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := root.ExecuteContext(ctx)
+	if err != nil && err.Error() != "" {
+		fmt.Fprintln(a.err, "elt: "+a.redact(err.Error()))
+	}
+	return exitCode(err)
+}
+
+// redact is the second net: no value of a secret leaves in an error, whatever
+// made the error.
+func (a *app) redact(s string) string {
+	if a.project == nil {
+		return s
+	}
+	for _, sec := range a.project.Secrets {
+		if v := sec.Reveal(); len(v) > 3 {
+			s = strings.ReplaceAll(s, v, "***")
+		}
+	}
+	return s
+}
+
+func (a *app) sources() []extract.Kind       { return extractall.Kinds() }
+func (a *app) destinations() []activate.Kind { return activateall.Kinds() }
+
+// kinds are what the project may name, without its importing the connectors.
+func (a *app) kinds() []project.Kind {
+	var kinds []project.Kind
+	for _, k := range a.sources() {
+		kinds = append(kinds, project.Kind{Name: k.Name, Connection: k.Connection, Source: k.Source, Stream: k.Stream})
+	}
+	for _, k := range a.destinations() {
+		kinds = append(kinds, project.Kind{Name: k.Name, Connection: k.Connection, Sync: k.Sync})
+	}
+	return kinds
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "elt", Short: "Extract, load, transform, check and activate: the whole loop in one binary",
+		Long:          "elt reads sources into a warehouse (a DuckDB file or Postgres), builds SQL models there,\nchecks every run, and pushes results to the tools that people work with.",
+		SilenceErrors: true, SilenceUsage: true,
+		Example: "  elt init shop && cd shop && elt run",
+	}
+	f := root.PersistentFlags()
+	f.StringVarP(&a.flags.dir, "dir", "C", a.lookup("ELT_DIR", "."), "folder of the project")
+	f.StringVar(&a.flags.target, "target", a.lookup("ELT_TARGET", ""), "target to work on (default dev)")
+	f.StringVar(&a.flags.envFile, "env-file", a.lookup("ELT_ENV_FILE", ""), "file of NAME=value lines for ${env:NAME}")
+	f.StringVar(&a.flags.asOf, "as-of", a.lookup("ELT_NOW", ""), "clock of the run: RFC 3339, or a date")
+	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "silent on success, the full story on failure")
+	f.BoolVar(&a.flags.json, "json", false, "one JSON object a line")
+	f.IntVar(&a.flags.threads, "threads", 0, "threads of DuckDB and steps side by side (default: cores)")
+	f.StringVar(&a.flags.memory, "memory", a.lookup("ELT_MEMORY", ""), "memory limit of DuckDB, such as 2GB")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage("%w\n     see: elt %s --help", err, strings.TrimPrefix(c.CommandPath(), "elt "))
+	})
+	for id, title := range map[string]string{"day": "Every day:", "build": "Build:", "operate": "Operate:"} {
+		root.AddGroup(&cobra.Group{ID: id, Title: title})
+	}
+	a.addCommands(root)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	return root
+}
+
+func (a *app) lookup(name, otherwise string) string {
+	if v, ok := a.env(name); ok {
+		return v
+	}
+	return otherwise
+}
+
+// command makes a command with its help: an example and its exit codes.
+func command(group, use, short, example string, codes []int, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, GroupID: group, Example: "  " + strings.ReplaceAll(example, "\n", "\n  "),
+		Long: short + ".\n" + exitHelp(codes...), RunE: run}
+}
+
+// noArgs, oneArg refuse other counts as a usage error.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no arguments, got %q\n     see: %s --help", cmd.CommandPath(), args, cmd.CommandPath())
+	}
+	return nil
+}
+
+// signals returns a context that ends at the second signal, and a channel that
+// closes at the first: running steps may end, no more are started.
+func signals(ctx context.Context) (context.Context, <-chan struct{}, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	drain, caught := make(chan struct{}), make(chan os.Signal, 2)
+	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
+	stopped := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-caught:
+			close(drain)
+		case <-stopped:
+			return
+		}
+		select {
+		case <-caught:
+			cancel(scheduler.ErrInterrupted)
+		case <-stopped:
+		}
+	}()
+	return ctx, drain, func() {
+		signal.Stop(caught)
+		close(stopped)
+		<-done
+		cancel(nil)
+	}
+}
+
+// joinErr is errors.Join for deferred closers.
+func joinErr(err *error, more error) { *err = errors.Join(*err, more) }

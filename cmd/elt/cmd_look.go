@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"elt/internal/check"
+	"elt/internal/report"
+	"elt/internal/warehouse"
+	"elt/window"
+)
+
+// look runs fn on the project with its warehouse opened for queries alone.
+func (a *app) look(ctx context.Context, fn func(ctx context.Context, s *session) error) (err error) {
+	s, err := a.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer func() { joinErr(&err, s.close()) }()
+	return fn(ctx, s)
+}
+
+func (a *app) cmdStatus() *cobra.Command {
+	var failIfStale bool
+	cmd := command("day", "status", "Show the last run and how old each table's data are; works while a run is on",
+		"elt status\nelt status --fail-if-stale", []int{exitOK, exitFailed, exitUsage, exitCheck},
+		func(cmd *cobra.Command, args []string) error {
+			return a.look(cmd.Context(), func(ctx context.Context, s *session) error { return a.status(ctx, s, failIfStale) })
+		})
+	cmd.Args = noArgs
+	cmd.Flags().BoolVar(&failIfStale, "fail-if-stale", false, "exit 3 when a table is older than its decision_window")
+	return cmd
+}
+
+func (a *app) status(ctx context.Context, s *session, failIfStale bool) error {
+	runs, err := s.store.Runs(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if len(runs) == 0 {
+		fmt.Fprintf(a.out, "%s · %s · no run yet; start one: elt run\n", s.project.Name, s.target.Name)
+	} else if !a.flags.json {
+		r := runs[0]
+		fmt.Fprintf(a.out, "%s · %s · run %s: %s, started %s\n\n", s.project.Name, s.target.Name, r.ID, r.Status, r.StartedAt.In(s.project.Timezone).Format("2006-01-02 15:04:05"))
+	}
+	fresh, err := s.store.Freshness(ctx)
+	if err != nil {
+		return err
+	}
+	windows := s.windows()
+	stale := 0
+	var table [][]string
+	for _, f := range fresh {
+		verdict := check.Freshness(f.Relation, f.HighWater, s.now, windows[f.Relation])
+		status := f.Status
+		if !verdict.OK && verdict.Severity == check.Error {
+			status = "stale"
+			stale++
+		}
+		table = append(table, []string{f.Relation, verdict.Observed, verdict.Expected, f.UpdatedAt.In(s.project.Timezone).Format("2006-01-02 15:04"), status})
+	}
+	if err := a.print([]string{"table", "data", "expected", "loaded_at", "status"}, table); err != nil {
+		return err
+	}
+	if failIfStale && stale > 0 {
+		return &exitError{code: exitCheck, err: fmt.Errorf("%d of %d tables are stale", stale, len(fresh))}
+	}
+	return nil
+}
+
+// windows are the decision windows by relation.
+func (s *session) windows() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, src := range s.project.Sources {
+		for _, st := range src.Streams {
+			out[src.Name+"."+st.Name] = st.DecisionWindow
+		}
+	}
+	for _, m := range s.graph.Models {
+		out[m.FullName()] = m.DecisionWindow
+	}
+	return out
+}
+
+func (a *app) cmdRuns() *cobra.Command {
+	var limit int
+	cmd := command("day", "runs [RUN]", "List the last runs, or the steps of one", "elt runs\nelt runs 7f3a2c", []int{exitOK, exitFailed, exitUsage},
+		func(cmd *cobra.Command, args []string) error {
+			return a.look(cmd.Context(), func(ctx context.Context, s *session) error {
+				if len(args) > 0 {
+					return a.steps(ctx, s, args[0])
+				}
+				return a.runs(ctx, s, limit)
+			})
+		})
+	cmd.Args = atMostOne
+	cmd.Flags().IntVar(&limit, "limit", 20, "how many")
+	return cmd
+}
+
+func (a *app) runs(ctx context.Context, s *session, limit int) error {
+	list, err := s.store.Runs(ctx, limit)
+	if err != nil {
+		return err
+	}
+	var table [][]string
+	for _, r := range list {
+		took := "running"
+		if !r.EndedAt.IsZero() {
+			took = report.Seconds(r.EndedAt.Sub(r.StartedAt))
+		}
+		table = append(table, []string{r.ID, r.StartedAt.In(s.project.Timezone).Format("2006-01-02 15:04:05"), took, r.Status, fmt.Sprint(r.Exit), r.Command})
+	}
+	return a.print([]string{"run", "started", "took", "status", "exit", "command"}, table)
+}
+
+func (a *app) steps(ctx context.Context, s *session, run string) error {
+	list, err := s.store.Steps(ctx, run)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return usage("no run %q; list them: elt runs", run)
+	}
+	var table [][]string
+	for _, st := range list {
+		table = append(table, []string{st.Kind, st.Name, st.Status, report.Seconds(st.EndedAt.Sub(st.StartedAt)), st.Error})
+	}
+	return a.print([]string{"kind", "step", "status", "took", "error"}, table)
+}
+
+func (a *app) cmdLogs() *cobra.Command {
+	cmd := command("day", "logs [RUN]", "Print the log of a run, of the last one by default", "elt logs\nelt logs 7f3a2c", []int{exitOK, exitFailed, exitUsage},
+		func(cmd *cobra.Command, args []string) (err error) {
+			s, err := a.load()
+			if err != nil {
+				return err
+			}
+			defer func() { joinErr(&err, s.close()) }()
+			return a.logs(filepath.Join(s.project.Dir, ".elt", "logs"), args)
+		})
+	cmd.Args = atMostOne
+	return cmd
+}
+
+func (a *app) logs(dir string, args []string) error {
+	var path string
+	if len(args) > 0 {
+		path = filepath.Join(dir, filepath.Base(args[0])+".jsonl")
+	} else {
+		newest := time.Time{}
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && info.ModTime().After(newest) {
+				newest, path = info.ModTime(), filepath.Join(dir, e.Name())
+			}
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("no log in %s; list the runs: elt runs", dir)
+	}
+	defer f.Close()
+	_, err = io.Copy(a.out, f)
+	return err
+}
+
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage("%s takes one argument at most, got %q", cmd.CommandPath(), args)
+	}
+	return nil
+}
+
+func (a *app) cmdQuery() *cobra.Command {
+	var limit int
+	cmd := command("build", "query SQL", "Run one SELECT on the warehouse, which it cannot change",
+		`elt query "select * from elt.freshness"`, []int{exitOK, exitFailed, exitUsage},
+		func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage("query takes one SELECT, in quotes")
+			}
+			return a.look(cmd.Context(), func(ctx context.Context, s *session) error { return a.query(ctx, s, args[0], limit) })
+		})
+	cmd.Flags().IntVar(&limit, "limit", 100, "most rows; 0: all")
+	return cmd
+}
+
+// query refuses everything but a SELECT of tables, since the engine itself would
+// also write files and attach databases.
+func (a *app) query(ctx context.Context, s *session, q string, limit int) error {
+	parser, err := parserFor(s.target)
+	if err != nil {
+		return err
+	}
+	_, err = parser.Parse(q)
+	if err := errors.Join(err, parser.Close()); err != nil {
+		return usage("%w", err)
+	}
+	r, err := s.db.Query(ctx, strings.TrimRight(strings.TrimSpace(q), ";"))
+	if err != nil {
+		return err
+	}
+	return a.printReader(r, limit)
+}
+
+func (a *app) cmdShow() *cobra.Command {
+	var limit int
+	var sql, failed bool
+	cmd := command("build", "show TABLE", "Show rows of a table or model, its SQL, or the rows that failed its checks",
+		"elt show marts.customers --limit 20\nelt show marts.daily_revenue --sql\nelt show shop.orders --failed", []int{exitOK, exitFailed, exitUsage},
+		func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage("show takes one name, such as marts.customers; see what there is: elt ls")
+			}
+			if sql {
+				return a.showSQL(args[0])
+			}
+			return a.look(cmd.Context(), func(ctx context.Context, s *session) error {
+				if failed {
+					return a.showFailed(ctx, s, args[0])
+				}
+				schema, name, ok := strings.Cut(args[0], ".")
+				if !ok {
+					return usage("%q is no table, expected schema.table", args[0])
+				}
+				r, err := s.db.Query(ctx, "SELECT * FROM "+warehouse.Table{Schema: s.target.SchemaPrefix + schema, Name: name}.String()+fmt.Sprintf(" LIMIT %d", max(limit, 1)))
+				if err != nil {
+					return err
+				}
+				return a.printReader(r, 0)
+			})
+		})
+	cmd.Flags().IntVar(&limit, "limit", 10, "how many rows")
+	cmd.Flags().BoolVar(&sql, "sql", false, "print the SQL of the model")
+	cmd.Flags().BoolVar(&failed, "failed", false, "print the findings that failed, with sample rows")
+	return cmd
+}
+
+func (a *app) showSQL(name string) (err error) {
+	s, err := a.load()
+	if err != nil {
+		return err
+	}
+	defer func() { joinErr(&err, s.close()) }()
+	for _, m := range s.graph.Models {
+		if m.FullName() == name {
+			fmt.Fprintln(a.out, m.SQL(window.Window{}, s.now))
+			return nil
+		}
+	}
+	return usage("no model %q; see what there is: elt ls", name)
+}
+
+func (a *app) showFailed(ctx context.Context, s *session, name string) error {
+	list, err := s.store.Findings(ctx, "", name, 200)
+	if err != nil {
+		return err
+	}
+	var table [][]string
+	for _, f := range list {
+		if !f.OK {
+			table = append(table, []string{f.RunID, f.Check, f.Severity, f.Observed, f.Expected, strings.Join(f.Samples, " ")})
+		}
+	}
+	return a.print([]string{"run", "check", "severity", "observed", "expected", "samples"}, table)
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"elt/internal/pipeline"
+	"elt/transform"
+)
+
+func (a *app) addCommands(root *cobra.Command) {
+	root.AddCommand(a.cmdRun(), a.cmdPlan(), a.cmdStatus(), a.cmdRuns(), a.cmdLogs(),
+		a.cmdInit(), a.cmdDiscover(), a.cmdValidate(), a.cmdList(), a.cmdShow(), a.cmdQuery(), a.cmdSchema(),
+		a.cmdDoctor(), a.cmdQuarantine(), a.cmdState(), a.cmdVersion())
+}
+
+func (a *app) cmdPlan() *cobra.Command {
+	var sel selection
+	var exitCodeFlag bool
+	cmd := command("day", "plan [SELECTOR…]", "Show what a run would do, and type-check every model; writes nothing",
+		"elt plan\nelt plan marts.customers+ --exit-code", []int{exitOK, exitFailed, exitUsage, exitLocked, exitChange},
+		func(cmd *cobra.Command, args []string) (err error) {
+			ctx := cmd.Context()
+			s, err := a.open(ctx, false)
+			if err != nil {
+				return err
+			}
+			defer func() { joinErr(&err, s.close()) }()
+			p := a.pipeline(s)
+			defer func() { joinErr(&err, p.Close()) }()
+			steps, err := sel.steps(p, args)
+			if err != nil {
+				return err
+			}
+			lines, changes, err := p.Plan(ctx, steps)
+			if err != nil {
+				return err
+			}
+			if err := a.print([]string{"kind", "name", "would", "detail"}, lines); err != nil {
+				return err
+			}
+			if exitCodeFlag && changes {
+				return &exitError{code: exitChange}
+			}
+			return nil
+		})
+	sel.add(cmd)
+	cmd.Flags().BoolVar(&exitCodeFlag, "exit-code", false, "exit 10 when something would change")
+	return cmd
+}
+
+func (a *app) cmdQuarantine() *cobra.Command {
+	var limit int
+	cmd := command("operate", "quarantine [STREAM]", "Show the rows that loads could not take, with place, reason and payload",
+		"elt quarantine\nelt quarantine shop.orders", []int{exitOK, exitFailed, exitUsage},
+		func(cmd *cobra.Command, args []string) error {
+			return a.look(cmd.Context(), func(ctx context.Context, s *session) error {
+				stream := strings.Join(args, "")
+				list, err := s.store.Quarantine(ctx, stream, limit)
+				if err != nil {
+					return err
+				}
+				var table [][]string
+				for _, q := range list {
+					table = append(table, []string{q.Stream, q.At.In(s.project.Timezone).Format("2006-01-02 15:04"), q.Locator, q.Reason, q.Payload})
+				}
+				return a.print([]string{"stream", "at", "place", "reason", "payload"}, table)
+			})
+		})
+	cmd.Args = atMostOne
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many")
+	return cmd
+}
+
+func (a *app) cmdState() *cobra.Command {
+	cmd := command("operate", "state", "Show the cursors of all streams", "elt state\nelt state reset shop.orders", []int{exitOK, exitFailed, exitUsage},
+		func(cmd *cobra.Command, args []string) error {
+			return a.look(cmd.Context(), func(ctx context.Context, s *session) error {
+				cursors, err := s.store.Cursors(ctx)
+				if err != nil {
+					return err
+				}
+				var table [][]string
+				for _, name := range slices.Sorted(maps.Keys(cursors)) {
+					table = append(table, []string{name, string(cursors[name])})
+				}
+				return a.print([]string{"stream", "cursor"}, table)
+			})
+		})
+	cmd.Args = noArgs
+	reset := &cobra.Command{Use: "reset STREAM", Short: "Forget the cursor of a stream, so that the next run reads it from the beginning",
+		Example: "  elt state reset shop.orders", Long: "Forget the cursor of a stream, so that the next run reads it from the beginning.\n" + exitHelp(exitOK, exitFailed, exitUsage, exitLocked),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if len(args) != 1 {
+				return usage("state reset takes the name of a stream, such as shop.orders")
+			}
+			s, err := a.open(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			defer func() { joinErr(&err, s.close()) }()
+			cursors, err := s.store.Cursors(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if _, ok := cursors[args[0]]; !ok {
+				return usage("no cursor of %q, expected one of %s", args[0], strings.Join(slices.Sorted(maps.Keys(cursors)), ", "))
+			}
+			if err := s.store.ResetCursor(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "%s: the next run reads from the beginning\n", args[0])
+			return nil
+		}}
+	cmd.AddCommand(reset)
+	return cmd
+}
+
+func (a *app) cmdDoctor() *cobra.Command {
+	cmd := command("operate", "doctor", "Check that everything a run needs is there: project, warehouse, sources", "elt doctor --target prod",
+		[]int{exitOK, exitFailed, exitUsage, exitLocked},
+		func(cmd *cobra.Command, args []string) (err error) {
+			ctx := cmd.Context()
+			s, err := a.open(ctx, false)
+			if err != nil {
+				return err
+			}
+			defer func() { joinErr(&err, s.close()) }()
+			_, shown, _ := engine(s.target)
+			table := [][]string{{"project", s.project.Name, "ok"}, {"warehouse", shown, "ok"}}
+			bad := 0
+			note := func(kind, name string, err error) {
+				verdict := "ok"
+				if err != nil {
+					verdict, bad = a.redact(err.Error()), bad+1
+				}
+				table = append(table, []string{kind, name, verdict})
+			}
+			for _, name := range slices.Sorted(maps.Keys(s.project.Sources)) {
+				note("source", name, a.reach(ctx, s, name))
+			}
+			_, err = transform.Plan(ctx, s.db, s.graph.Models, a.pipeline(s).PlanOptions())
+			note("models", fmt.Sprint(len(s.graph.Models)), err)
+			if err := a.print([]string{"what", "name", "verdict"}, table); err != nil {
+				return err
+			}
+			if bad > 0 {
+				return &exitError{code: exitFailed, err: fmt.Errorf("%d of %d checks failed", bad, len(table))}
+			}
+			return nil
+		})
+	cmd.Args = noArgs
+	return cmd
+}
+
+// reach opens a source and asks for its declared streams.
+func (a *app) reach(ctx context.Context, s *session, name string) error {
+	src := s.project.Sources[name]
+	source, err := pipeline.OpenSource(ctx, a.sources(), s.project, src)
+	if err != nil {
+		return err
+	}
+	_, err = source.Streams(ctx, slices.Sorted(maps.Keys(src.Streams))...)
+	return errors.Join(err, source.Close())
+}

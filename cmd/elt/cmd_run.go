@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"elt/internal/event"
+	"elt/internal/pipeline"
+	"elt/internal/report"
+	"elt/scheduler"
+)
+
+// selection are the flags that say which steps are meant.
+type selection struct {
+	sel, exclude []string
+	job          string
+}
+
+func (s *selection) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVarP(&s.sel, "select", "s", nil, "selector: name, +name, name+, tag:x, path:x, source:shop.orders+, sync:x")
+	cmd.Flags().StringArrayVar(&s.exclude, "exclude", nil, "selector of what to leave out")
+	cmd.Flags().StringVar(&s.job, "job", "", "the selection of this job")
+}
+
+// steps are the selected steps of p.
+func (s *selection) steps(p *pipeline.Pipeline, args []string) ([]scheduler.Step, error) {
+	sel := slices.Concat(args, s.sel)
+	if s.job != "" {
+		job := p.Project.Jobs[s.job]
+		if job == nil {
+			return nil, usage("no job %q in the project", s.job)
+		}
+		if !slices.Equal(job.Run, []string{"all"}) {
+			sel = append(sel, job.Run...)
+		}
+	}
+	steps, err := p.Select(p.Steps(), sel, s.exclude)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	if len(steps) == 0 {
+		return nil, usage("nothing is selected by %s\n     see what there is: elt ls", strings.Join(sel, " "))
+	}
+	return steps, nil
+}
+
+type runFlags struct {
+	selection
+	noPush, fullRefresh bool
+	ok                  string
+}
+
+func (a *app) cmdRun() *cobra.Command {
+	var f runFlags
+	cmd := command("day", "run [SELECTOR…]", "Extract, load, build, check and push what is selected; all by default",
+		"elt run\nelt run marts.customers+ --no-push\nelt run source:shop.orders+ --target prod",
+		[]int{exitOK, exitFailed, exitUsage, exitCheck, exitUnfinished, exitLocked, exitTryAgain, exitInterrupted},
+		func(cmd *cobra.Command, args []string) error { return a.doRun(cmd.Context(), args, f) })
+	f.add(cmd)
+	cmd.Flags().BoolVar(&f.noPush, "no-push", false, "leave out the syncs")
+	cmd.Flags().BoolVar(&f.fullRefresh, "full-refresh", false, "read sources and build models from the beginning")
+	cmd.Flags().StringVar(&f.ok, "ok", "", "exit codes to turn into 0, such as 4,75")
+	return cmd
+}
+
+func (a *app) doRun(ctx context.Context, args []string, f runFlags) (err error) {
+	forgive, err := forgiven(f.ok)
+	if err != nil {
+		return err
+	}
+	s, err := a.open(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer func() { joinErr(&err, s.close()) }()
+	p := a.pipeline(s)
+	defer func() { joinErr(&err, p.Close()) }()
+	p.FullRefresh = f.fullRefresh
+	if f.noPush {
+		p.Push = "off"
+	}
+	steps, err := f.steps(p, args)
+	if err != nil {
+		return err
+	}
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	if _, err := p.CheckModels(ctx, steps); err != nil {
+		return err
+	}
+	end, err := a.execute(ctx, s, p, steps, "elt run "+strings.Join(args, " "), f.job)
+	if err != nil {
+		return err
+	}
+	if end.Exit != exitOK && !forgive[end.Exit] {
+		return &exitError{code: end.Exit}
+	}
+	return nil
+}
+
+// execute runs steps with the printers that the flags ask for and a log file.
+func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, steps []scheduler.Step, command, job string) (end event.End, err error) {
+	logDir := filepath.Join(s.project.Dir, ".elt", "logs")
+	log, err := openLog(logDir, p.RunID)
+	if err != nil {
+		return end, err
+	}
+	defer func() { joinErr(&err, log.Close()) }()
+	ctx, drain, stop := signals(ctx)
+	defer stop()
+	_, shown, err := engine(s.target)
+	if err != nil {
+		return end, err
+	}
+	parallel := s.target.Threads
+	if parallel == 0 {
+		parallel = runtime.NumCPU()
+	}
+	logged := report.NewJSON(log)
+	end, err = p.Run(ctx, steps, pipeline.RunOptions{
+		Parallel: max(2, parallel), Retries: 3, Drain: drain, Sink: report.NewMany(a.printer(s), logged), Command: command, Job: job,
+		Log: filepath.Join(".elt", "logs", p.RunID+".jsonl"), Warehouse: shown, Exit: statusExit,
+	})
+	return end, errors.Join(err, logged.Err())
+}
+
+// printer is what the terminal, the pipe or the machine on the other side gets.
+func (a *app) printer(s *session) event.Sink {
+	switch out, isFile := a.out.(*os.File); {
+	case a.flags.json:
+		return report.NewJSON(a.out)
+	case a.flags.quiet:
+		return report.NewQuiet(a.err, s.project.Timezone)
+	case isFile && term.IsTerminal(int(out.Fd())):
+		return report.NewBars(a.out, s.project.Timezone)
+	default:
+		return report.NewPlain(a.out, s.project.Timezone)
+	}
+}
+
+// keepLogs is how many runs keep their log file.
+const keepLogs = 200
+
+// openLog makes the log file of a run and removes the oldest ones.
+func openLog(dir, run string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("folder of the logs: %w", err)
+	}
+	if err := pruneLogs(dir); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, run+".jsonl"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("log of run %s: %w", run, err)
+	}
+	return f, nil
+}
+
+func pruneLogs(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("prune the logs: %w", err)
+	}
+	type aged struct {
+		name string
+		at   int64
+	}
+	var logs []aged
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && strings.HasSuffix(e.Name(), ".jsonl") {
+			logs = append(logs, aged{e.Name(), info.ModTime().UnixNano()})
+		}
+	}
+	slices.SortFunc(logs, func(x, y aged) int { return int(y.at/1e6 - x.at/1e6) })
+	for _, l := range logs[min(len(logs), keepLogs):] {
+		if err := os.Remove(filepath.Join(dir, l.name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("prune the logs: %w", err)
+		}
+	}
+	return nil
+}

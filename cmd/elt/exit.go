@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"elt/internal/event"
+	"elt/internal/project"
+	"elt/internal/warehouse"
+	"elt/scheduler"
+)
+
+// The exit codes, each documented by the commands that use it. The first that
+// applies wins, in this order.
+const (
+	exitUsage       = 2   // usage or project error; nothing was touched
+	exitLocked      = 5   // another process owns the warehouse
+	exitFailed      = 1   // a step failed
+	exitCheck       = 3   // a check failed or data is stale
+	exitUnfinished  = 4   // held, rejected over its guard, deferred
+	exitTryAgain    = 75  // the outcome of a commit is unknown, or everything that failed was temporary
+	exitOK          = 0   // done, warnings included
+	exitInterrupted = 130 // a signal
+	exitChange      = 10  // plan --exit-code: something would change
+)
+
+// exitError carries an exit code that no error's type tells. A nil err prints nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage marks err as a mistake in what was typed.
+func usage(format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// exitCode is the one place where an error becomes an exit code.
+func exitCode(err error) int {
+	var exit *exitError
+	var mistakes project.Errors
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.As(err, &mistakes):
+		return exitUsage
+	case warehouse.KindOf(err) == warehouse.KindLocked:
+		return exitLocked
+	case errors.Is(err, scheduler.ErrInterrupted), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, warehouse.ErrCommitUnknown):
+		return exitTryAgain
+	default:
+		return exitFailed
+	}
+}
+
+// statusExit is the exit code of a run that ended with the given steps.
+func statusExit(steps []event.Step) (event.Status, int) {
+	seen := map[event.Status]bool{}
+	for _, s := range steps {
+		seen[s.Status] = true
+	}
+	switch {
+	case seen[event.Interrupted]:
+		return event.Interrupted, exitInterrupted
+	case seen[event.Failed]:
+		return event.Failed, exitFailed
+	case seen[event.CheckFailed]:
+		return event.CheckFailed, exitCheck
+	case seen[event.Unfinished]:
+		return event.Unfinished, exitUnfinished
+	default:
+		return event.OK, exitOK
+	}
+}
+
+// forgiven parses --ok 4,75.
+func forgiven(list string) (map[int]bool, error) {
+	out := map[int]bool{}
+	for _, s := range strings.Split(list, ",") {
+		if s = strings.TrimSpace(s); s == "" {
+			continue
+		}
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return nil, usage("--ok %q: %q is no exit code, expected numbers such as 4,75", list, s)
+		}
+		out[n] = true
+	}
+	return out, nil
+}
+
+// exitHelp lists the codes of a command in its help.
+func exitHelp(codes ...int) string {
+	text := map[int]string{
+		exitOK: "done, warnings included", exitFailed: "failed", exitUsage: "usage or project error, nothing touched",
+		exitCheck: "a check failed or data is stale; the old data stands", exitUnfinished: "unfinished: held, deferred, or rejected over its guard",
+		exitLocked: "another process owns the warehouse", exitTryAgain: "try again later", exitChange: "something would change (--exit-code)",
+		exitInterrupted: "interrupted",
+	}
+	var b strings.Builder
+	b.WriteString("\nExit codes:\n")
+	for _, c := range codes {
+		fmt.Fprintf(&b, "  %-4d %s\n", c, text[c])
+	}
+	return b.String()
+}

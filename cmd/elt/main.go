@@ -1,0 +1,13 @@
+// Command elt extracts, loads, transforms, checks and activates: the whole loop
+// of a data team's night in one binary. See docs/guide.md.
+package main
+
+import (
+	"context"
+	"os"
+)
+
+func main() {
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv}
+	os.Exit(a.run(context.Background(), os.Args[1:]))
+}

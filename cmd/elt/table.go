@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"elt/internal/rows"
+)
+
+// print writes rows under headings: aligned for people, a JSON object a line
+// with --json.
+func (a *app) print(headings []string, table [][]string) error {
+	if a.flags.json {
+		enc := json.NewEncoder(a.out)
+		enc.SetEscapeHTML(false)
+		for _, row := range table {
+			object := make(map[string]string, len(row))
+			for i, v := range row {
+				object[headings[i]] = v
+			}
+			if err := enc.Encode(object); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, strings.ToUpper(strings.Join(headings, "\t")))
+	for _, row := range table {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// printReader prints up to limit rows of r and releases it; 0: all.
+func (a *app) printReader(r array.RecordReader, limit int) error {
+	var headings []string
+	for _, f := range r.Schema().Fields() {
+		headings = append(headings, f.Name)
+	}
+	var table [][]string
+	more := false
+	err := rows.Each(r, func(row rows.Row) error {
+		if limit > 0 && len(table) == limit {
+			more = true
+			return nil
+		}
+		cells := make([]string, row.Len())
+		for i := range cells {
+			if cells[i] = row.String(i); row.Null(i) {
+				cells[i] = "NULL"
+			}
+		}
+		table = append(table, cells)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.print(headings, table); err != nil {
+		return err
+	}
+	if more {
+		fmt.Fprintf(a.err, "first %d rows; --limit 0 prints all\n", limit)
+	}
+	return nil
+}

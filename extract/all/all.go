@@ -1,0 +1,14 @@
+// Package all lists the kinds of sources that this binary has.
+package all
+
+import (
+	"elt/extract"
+	"elt/extract/files"
+)
+
+// Kinds lists every kind of source, by name.
+func Kinds() []extract.Kind {
+	return []extract.Kind{
+		files.Kind(),
+	}
+}

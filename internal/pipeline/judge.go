@@ -1,0 +1,131 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"elt/internal/check"
+	"elt/internal/event"
+	"elt/internal/project"
+	"elt/internal/rows"
+	"elt/internal/warehouse"
+	"elt/window"
+)
+
+// errCheck rolls a transaction back because a check of severity error failed.
+// It never leaves this package.
+var errCheck = errors.New("a check failed")
+
+// splitChecks makes the declared checks: those that judge each row by itself can
+// look at the stage, the others need the whole table.
+func splitChecks(specs []project.Check) (row, table []check.Check, err error) {
+	for _, s := range specs {
+		c, err := check.New(check.Spec{Kind: s.Kind, Columns: s.Columns, Values: s.Values, Min: s.Min, Max: s.Max,
+			To: s.To, SQL: s.SQL, Severity: check.Severity(s.Severity), Where: s.Where})
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s:%d: %w", s.Pos.File, s.Pos.Line, err)
+		}
+		if slices.Contains([]string{"unique", "relationships", "sql"}, s.Kind) {
+			table = append(table, c)
+		} else {
+			row = append(row, c)
+		}
+	}
+	return row, table, nil
+}
+
+// evaluate runs checks against rel.
+func evaluate(ctx context.Context, q check.Querier, checks []check.Check, rel check.Relation, now time.Time) ([]check.Finding, error) {
+	var out []check.Finding
+	for _, c := range checks {
+		f, err := c.Eval(ctx, q, rel, now)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// failed reports whether one of findings is an error that did not pass.
+func failed(findings []check.Finding) bool {
+	return slices.ContainsFunc(findings, func(f check.Finding) bool { return !f.OK && f.Severity == check.Error })
+}
+
+// tell adds findings to the result of a step: how many passed, and a warning for
+// each that did not.
+func tell(res *event.Result, findings []check.Finding) {
+	for _, f := range findings {
+		if f.OK {
+			res.Checks++
+			continue
+		}
+		w := event.Warning{Subject: f.Relation, Error: f.Severity == check.Error,
+			Text: fmt.Sprintf("%s: %s, expected %s", f.Check, f.Observed, f.Expected)}
+		if len(f.Samples) > 0 {
+			w.Detail = f.Samples[0]
+			w.Hint = "elt show " + f.Relation + " --failed"
+		}
+		res.Warnings = append(res.Warnings, w)
+	}
+}
+
+// highWater is the latest value of the time column of t; zero when there is none.
+func highWater(ctx context.Context, q warehouse.Querier, t warehouse.Table, column string) (time.Time, error) {
+	var high time.Time
+	err := warehouse.Each(ctx, q, fmt.Sprintf("SELECT max(CAST(%s AS timestamp with time zone)) FROM %s", warehouse.Quote(column), t),
+		func(r rows.Row) error { high = r.Time(0); return nil })
+	if err != nil {
+		return high, fmt.Errorf("high water of %s: %w", t.Display(), err)
+	}
+	return high, nil
+}
+
+// volume judges the last closed day of t by its time column against the days
+// before it, so that a rerun that finds nothing new is no anomaly.
+func (p *Pipeline) volume(ctx context.Context, q warehouse.Querier, t warehouse.Table, relation, column string) (check.Finding, error) {
+	today := window.StartOfDay(p.Now, p.Project.Timezone)
+	first := window.StartOfDay(today.AddDate(0, 0, -29), p.Project.Timezone)
+	counts := map[string]int64{}
+	col := warehouse.Quote(column)
+	q1 := fmt.Sprintf(`SELECT CAST(CAST(%[1]s AS date) AS text), count(*) FROM %[2]s
+		WHERE CAST(%[1]s AS timestamp with time zone) >= $1 AND CAST(%[1]s AS timestamp with time zone) < $2 GROUP BY 1`, col, t)
+	err := warehouse.Each(ctx, q, q1, func(r rows.Row) error { counts[r.String(0)] = r.Int(1); return nil }, first.UTC(), today.UTC())
+	if err != nil {
+		return check.Finding{}, fmt.Errorf("volume of %s: %w", t.Display(), err)
+	}
+	var days []int64
+	for d := first; d.Before(today); d = window.StartOfDay(d.Add(36*time.Hour), p.Project.Timezone) {
+		n := counts[d.In(p.Project.Timezone).Format(time.DateOnly)]
+		if len(days) > 0 || n > 0 {
+			days = append(days, n)
+		}
+	}
+	if len(days) < 2 {
+		return check.Finding{Check: "volume", Relation: relation, Severity: check.Warn, OK: true, Observed: "less than two closed days", Expected: "any number"}, nil
+	}
+	return check.Volume(relation, days[len(days)-1], days[:len(days)-1], false), nil
+}
+
+// drift compares columns with those of the last publish.
+func (p *Pipeline) drift(ctx context.Context, relation string, now []warehouse.Column) (check.Finding, error) {
+	before, err := p.Store.Columns(ctx, relation)
+	if err != nil {
+		return check.Finding{}, err
+	}
+	return check.Drift(relation, spell(before), spell(now)), nil
+}
+
+func spell(cols []warehouse.Column) []string {
+	out := make([]string, 0, len(cols))
+	for _, c := range cols {
+		if !strings.HasPrefix(c.Name, warehouse.Reserved) {
+			out = append(out, c.Name+" "+c.Type)
+		}
+	}
+	return out
+}

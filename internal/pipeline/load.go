@@ -1,0 +1,348 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"elt/extract"
+	"elt/internal/check"
+	"elt/internal/event"
+	"elt/internal/project"
+	"elt/internal/scan"
+	"elt/internal/state"
+	"elt/internal/warehouse"
+	"elt/load"
+)
+
+// load is the step that everybody should read first: open the scan from the
+// stored cursor, stage it, judge the staged rows, and in one Update publish,
+// judge the table, and record the load, its findings and the cursor.
+//
+// A slow source never holds a warehouse transaction open, the checks judge rows
+// that nobody can see yet, and the publish is short.
+func (p *Pipeline) load(ctx context.Context, src *project.Source, st *project.Stream) (res event.Result, err error) {
+	l := &loading{Pipeline: p, src: src, st: st, relation: src.Name + "." + st.Name, table: p.place(src.Name, st.Name)}
+	if l.rowChecks, l.tableChecks, err = splitChecks(st.Checks); err != nil {
+		return res, err
+	}
+	sc, err := l.open(ctx)
+	if err != nil {
+		return res, err
+	}
+	l.nothingNew = l.from != "" && len(sc.Parts()) == 0
+	defer func() { err = errors.Join(err, sc.Close()) }()
+
+	staged, err := load.Stage(ctx, p.DB, sc, l.contract())
+	if err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, staged.Drop(context.WithoutCancel(ctx))) }()
+
+	findings, err := l.judgeStage(ctx, staged)
+	if err != nil {
+		return res, err
+	}
+	if !failed(findings) {
+		err = p.DB.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+			l.judged = findings
+			return l.publish(ctx, tx, staged, sc.Cursor())
+		})
+		if err == nil {
+			return l.result(l.judged), nil
+		}
+		if !errors.Is(err, errCheck) {
+			return res, err
+		}
+		findings = l.judged
+	}
+	// The findings of what was rolled back, or never published, outlive it.
+	if err := p.Store.RecordFindings(ctx, p.record(findings)); err != nil {
+		return res, err
+	}
+	res = event.Result{Status: event.CheckFailed, Counts: []event.Count{{Label: "read", N: staged.Read()}, {Label: "published", N: 0}}}
+	tell(&res, findings)
+	return res, nil
+}
+
+// loading is one stream on its way into its table.
+type loading struct {
+	*Pipeline
+	src                    *project.Source
+	st                     *project.Stream
+	spec                   extract.Spec
+	relation               string
+	table                  warehouse.Table
+	from                   scan.Cursor
+	rejects                *load.Rejects
+	loadID                 string
+	nothingNew             bool // the source has nothing that the last load had not read
+	rowChecks, tableChecks []check.Check
+	judged                 []check.Finding
+	done                   load.Result
+	high                   time.Time
+}
+
+func (l *loading) open(ctx context.Context) (scan.Scan, error) {
+	source, err := l.source(ctx, l.src)
+	if err != nil {
+		return nil, err
+	}
+	streams, err := source.Streams(ctx, l.st.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(streams) != 1 {
+		return nil, fmt.Errorf("source %s has %d streams called %s, expected one", l.src.Name, len(streams), l.st.Name)
+	}
+	l.spec = streams[0].Spec()
+	if !l.FullRefresh {
+		if l.from, err = l.Store.Cursor(ctx, l.DB, l.relation); err != nil {
+			return nil, err
+		}
+	}
+	l.loadID = LoadID(time.Now())
+	l.rejects = load.NewRejects(0)
+	return streams[0].Open(ctx, extract.Request{From: l.from, Reject: l.rejects.Add})
+}
+
+// LoadID makes an id that sorts by time, so that engines prune by it.
+func LoadID(now time.Time) string {
+	return now.UTC().Format("20060102T150405.000000") + strings.ToLower(rand.Text()[:6])
+}
+
+func (l *loading) key() []string {
+	if len(l.st.Key) > 0 {
+		return l.st.Key
+	}
+	return l.spec.Key
+}
+
+func (l *loading) contract() load.Contract {
+	var key []string
+	if l.disposition() == load.Merge {
+		key = l.key()
+	}
+	return load.Contract{
+		Table: l.table, LoadID: l.loadID, LoadedAt: time.Now().UTC(), Key: key, Cursor: l.spec.Cursor,
+		Tables: l.st.Contract.Tables, Columns: l.st.Contract.Columns, Types: l.st.Contract.Types,
+		Files: l.spec.Files, Replaces: l.disposition() == load.Replace, Rejects: l.rejects, TimeZone: l.Project.Timezone.String(), Progress: l.progress(Extract, l.relation),
+	}
+}
+
+// disposition is how the stream is published when the project does not say.
+func (l *loading) disposition() string {
+	switch {
+	case l.FullRefresh:
+		return load.Replace
+	case l.st.Load != "":
+		return l.st.Load
+	case l.spec.Files:
+		return load.File
+	case l.spec.Cursor != "" && len(l.key()) > 0:
+		return load.Merge
+	case l.spec.Cursor != "":
+		return load.Append
+	default:
+		return load.Replace
+	}
+}
+
+// judgeStage judges each staged row, and the share that the source rejected.
+func (l *loading) judgeStage(ctx context.Context, staged *load.Staged) ([]check.Finding, error) {
+	rel := check.Relation{SQL: staged.Relation().String(), Name: l.relation, Dialect: l.DB.Dialect().Name}
+	var findings []check.Finding
+	if staged.Rows() > 0 {
+		var err error
+		if findings, err = evaluate(ctx, l.DB, l.rowChecks, rel, l.Now); err != nil {
+			return nil, err
+		}
+	}
+	if f, ok := l.quarantine(staged); ok {
+		findings = append(findings, f)
+	}
+	return findings, nil
+}
+
+// quarantine judges the rejected rows against their limit, 1% unless the stream
+// says otherwise.
+func (l *loading) quarantine(staged *load.Staged) (check.Finding, bool) {
+	n, read := staged.Quarantined(), staged.Read()
+	if n == 0 {
+		return check.Finding{}, false
+	}
+	limit := l.st.QuarantineMax
+	if !limit.Set {
+		limit = project.Limit{Percent: 1, Set: true}
+	}
+	share := 100 * float64(n) / float64(max(read, 1))
+	f := check.Finding{Check: "quarantine", Relation: l.relation, Severity: check.Warn, OK: false, Failed: n,
+		Observed: fmt.Sprintf("%d quarantined (%.2f%%)", n, share), Expected: fmt.Sprintf("at most %g%%", limit.Percent)}
+	over := limit.Percent > 0 && share > limit.Percent
+	if limit.Rows > 0 {
+		f.Expected, over = fmt.Sprintf("at most %d", limit.Rows), n > limit.Rows
+	}
+	if over {
+		f.Severity = check.Error
+	}
+	if rows := l.rejects.Rows(); len(rows) > 0 {
+		f.Samples = []string{rows[0].Reason + " · " + rows[0].Locator}
+	}
+	return f, true
+}
+
+// publish runs inside Update. Its findings go to l.judged, which outlives a rollback.
+func (l *loading) publish(ctx context.Context, tx *warehouse.Tx, staged *load.Staged, next scan.Cursor) error {
+	var err error
+	disposition := l.disposition()
+	l.done, err = staged.Publish(ctx, tx, load.Target{
+		Disposition: disposition, Key: l.key(), Cursor: l.spec.Cursor, Time: l.spec.Time,
+		OnEmpty: l.onEmpty(), Overlap: l.st.Lookback > 0,
+	})
+	if err != nil {
+		return err
+	}
+	columns, err := tx.Schema(ctx, l.table)
+	if err != nil {
+		return err
+	}
+	if len(columns) > 0 {
+		if err := l.judgeTable(ctx, tx, columns, disposition); err != nil {
+			return err
+		}
+	}
+	if failed(l.judged) {
+		return errCheck
+	}
+	return l.recordLoad(ctx, tx, columns, disposition, next)
+}
+
+// onEmpty is what an empty read means. Files that did not change since the last
+// load say nothing about the table, whatever the stream says about empty sources.
+func (l *loading) onEmpty() string {
+	if l.nothingNew {
+		return load.EmptyKeep
+	}
+	return l.st.OnEmpty
+}
+
+// judgeTable judges the table as it will be.
+func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []warehouse.Column, disposition string) error {
+	rel := check.Relation{SQL: l.table.String(), Name: l.relation, Dialect: tx.Dialect().Name}
+	findings, err := evaluate(ctx, tx, l.tableChecks, rel, l.Now)
+	if err != nil {
+		return err
+	}
+	l.judged = append(l.judged, findings...)
+	f, err := l.drift(ctx, l.relation, columns)
+	if err != nil {
+		return err
+	}
+	l.judged = append(l.judged, f)
+	switch {
+	case l.spec.Time != "":
+		if l.high, err = highWater(ctx, tx, l.table, l.spec.Time); err != nil {
+			return err
+		}
+		if f, err = l.volume(ctx, tx, l.table, l.relation, l.spec.Time); err != nil {
+			return err
+		}
+		l.judged = append(l.judged, f)
+	case disposition == load.Replace && !l.nothingNew:
+		if err := l.judgeReplace(ctx, tx); err != nil {
+			return err
+		}
+		l.high = l.Now
+	default:
+		l.high = l.Now
+	}
+	f = check.Freshness(l.relation, l.high, l.Now, l.window())
+	if f.Severity == check.Error { // old data are worth having: they are told, never held back
+		f.Severity = check.Warn
+	}
+	l.judged = append(l.judged, f)
+	return nil
+}
+
+// judgeReplace compares the whole table with what the last replaces put there.
+func (l *loading) judgeReplace(ctx context.Context, tx *warehouse.Tx) error {
+	history, err := l.Store.VolumeHistory(ctx, l.relation, 28)
+	if err != nil {
+		return err
+	}
+	var before []int64
+	for _, v := range history { // newest first
+		before = append([]int64{v.Rows}, before...)
+	}
+	l.judged = append(l.judged, check.Volume(l.relation, l.done.Published, before, true))
+	return l.Store.SaveVolume(ctx, tx, l.relation, state.Volume{Slot: time.Now().UTC(), Rows: l.done.Published})
+}
+
+// window is how old the data may be when they are used; 0: nobody said.
+func (l *loading) window() time.Duration {
+	return l.st.DecisionWindow
+}
+
+func (l *loading) recordLoad(ctx context.Context, tx *warehouse.Tx, columns []warehouse.Column, disposition string, next scan.Cursor) error {
+	d := l.done
+	status := "ok"
+	for _, f := range l.judged {
+		if !f.OK && f.Check == "freshness" {
+			status = "stale"
+		}
+	}
+	steps := []func() error{
+		func() error {
+			return l.Store.SaveLoad(ctx, tx, state.Load{ID: l.loadID, RunID: l.RunID, Stream: l.relation, Table: l.table.Display(),
+				Disposition: disposition, CursorFrom: l.from, CursorTo: next, Read: d.Read, Staged: d.Staged, Quarantined: d.Quarantined,
+				Discarded: d.Discarded, Published: d.Published, Superseded: d.Superseded, AlreadyPresent: d.AlreadyPresent,
+				Deleted: d.Deleted, Checksum: d.Checksum, HighWater: l.high, Status: status, At: time.Now().UTC()})
+		},
+		func() error { return l.Store.SaveRejects(ctx, tx, l.relation, l.loadID, l.RunID, l.rejects.Rows()) },
+		func() error { return l.Store.SaveFindings(ctx, tx, l.record(l.judged)) },
+	}
+	if len(columns) > 0 {
+		steps = append(steps, func() error { return l.Store.SaveColumns(ctx, tx, l.relation, columns) },
+			func() error {
+				return l.Store.SaveFreshness(ctx, tx, state.Freshness{Relation: l.relation, UpdatedAt: time.Now().UTC(), HighWater: l.high, Rows: d.Published, Status: status})
+			})
+	}
+	if next != "" { // invariant 1: with the rows, and a run of no rows keeps what there is
+		steps = append(steps, func() error { return l.Store.SaveCursor(ctx, tx, l.relation, next, l.loadID) })
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *loading) result(findings []check.Finding) event.Result {
+	d := l.done
+	l.setHigh(l.relation, l.high)
+	res := event.Result{AsOf: l.high, Counts: []event.Count{{Label: "read", N: d.Read}, {Label: "published", N: d.Published}}}
+	for _, c := range []event.Count{{Label: "superseded", N: d.Superseded}, {Label: "already present", N: d.AlreadyPresent},
+		{Label: "discarded", N: d.Discarded}, {Label: "quarantined", N: d.Quarantined}} {
+		if c.N > 0 {
+			res.Counts = append(res.Counts, c)
+		}
+	}
+	var rest []check.Finding
+	for _, f := range findings {
+		if f.Check == "quarantine" {
+			res.Warnings = append(res.Warnings, event.Warning{Subject: l.relation, Text: f.Observed + ", " + f.Expected,
+				Detail: strings.Join(f.Samples, ""), Hint: "elt quarantine " + l.relation})
+			continue
+		}
+		rest = append(rest, f)
+	}
+	tell(&res, rest)
+	for _, c := range d.Changes {
+		res.Warnings = append(res.Warnings, event.Warning{Subject: l.relation, Text: c})
+	}
+	return res
+}

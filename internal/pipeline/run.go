@@ -1,0 +1,142 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"elt/internal/event"
+	"elt/internal/retry"
+	"elt/internal/state"
+	"elt/scheduler"
+	"elt/window"
+)
+
+// RunOptions say how a run is made and who hears of it.
+type RunOptions struct {
+	Parallel int
+	Retries  int
+	Drain    <-chan struct{} // closed: start nothing more
+	Sink     event.Sink
+	Command  string // as it was typed, without secrets
+	Job      string
+	Log      string // path of the run's log file, for people
+	// Warehouse names the warehouse without credentials.
+	Warehouse string
+	// Exit gives the outcome of the ended steps its status and exit code.
+	Exit func([]event.Step) (event.Status, int)
+}
+
+// Run runs steps, records the run and each step in the warehouse, and returns
+// how it ended. Its error is what prevented the run from being made or recorded;
+// failed steps are in the outcome, not in the error.
+func (p *Pipeline) Run(ctx context.Context, steps []scheduler.Step, opts RunOptions) (event.End, error) {
+	began := time.Now()
+	p.Emit = opts.Sink.Emit
+	run := state.Run{ID: p.RunID, Job: opts.Job, Command: opts.Command, Trigger: "manual", StartedAt: began, AsOf: p.asOf(), Log: opts.Log}
+	if err := p.start(ctx, run); err != nil {
+		return event.End{}, err
+	}
+	p.Emit(event.Event{At: began, Run: p.RunID, Start: &event.Start{Project: p.Project.Name, Target: p.Target.Name,
+		Warehouse: opts.Warehouse, Push: p.Push, AsOf: p.asOf(), Steps: len(steps)}})
+	for i := range steps {
+		steps[i].Run = p.locked(steps[i])
+	}
+	ended, failed := scheduler.Run(ctx, steps, scheduler.Options{
+		Parallel: opts.Parallel, Retries: opts.Retries, Backoff: retry.Backoff{Base: time.Second, Max: time.Minute},
+		Drain: opts.Drain, Ended: p.ended,
+	})
+	return p.finish(ctx, run, ended, failed, opts)
+}
+
+// start closes runs whose process is gone, sweeps what they left behind when no
+// other run is on, and records the new one; all under one lock, so that no run
+// sweeps away what another has just staged.
+func (p *Pipeline) start(ctx context.Context, run state.Run) error {
+	ctx, release, err := p.DB.Lock(ctx, "elt:start:"+p.Project.Name+":"+p.Target.Name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := p.Store.CloseOrphans(ctx, run.StartedAt, p.RunID); err != nil {
+		return err
+	}
+	runs, err := p.Store.Runs(ctx, 100)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(runs, func(r state.Run) bool { return r.Status == state.Running }) {
+		if err := p.sweep(ctx); err != nil {
+			return err
+		}
+	}
+	return p.Store.StartRun(ctx, run)
+}
+
+// asOf is the run's clock when it is not the wall clock.
+func (p *Pipeline) asOf() time.Time {
+	if d := time.Since(p.Now); d > -time.Minute && d < time.Hour {
+		return time.Time{}
+	}
+	return p.Now
+}
+
+// ended tells of a step and records it.
+func (p *Pipeline) ended(ctx context.Context, s event.Step) error {
+	now := time.Now()
+	p.Emit(event.Event{At: now, Run: p.RunID, Step: &s})
+	result, err := json.Marshal(s.Result)
+	if err != nil {
+		return err
+	}
+	return p.Store.SaveStep(ctx, state.StepRecord{RunID: p.RunID, Name: s.Name, Kind: s.Kind, Status: string(s.Status),
+		StartedAt: now.Add(-s.Result.Took), EndedAt: now, Result: result, Error: s.Error})
+}
+
+// finish records the end of the run. After an interruption nothing else is
+// written (invariant 14).
+func (p *Pipeline) finish(ctx context.Context, run state.Run, ended []event.Step, failed error, opts RunOptions) (event.End, error) {
+	status, exit := opts.Exit(ended)
+	now := time.Now()
+	end := event.End{Status: status, Exit: exit, Took: now.Sub(run.StartedAt), AsOf: stalest(ended), Log: opts.Log}
+	run.Status, run.Exit, run.EndedAt = string(status), exit, now
+	if failed != nil {
+		run.Error = failed.Error()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	err := p.Store.EndRun(ctx, run)
+	p.Emit(event.Event{At: now, Run: p.RunID, End: &end})
+	if err != nil {
+		return end, fmt.Errorf("record the end of run %s: %w", run.ID, errors.Join(err, failed))
+	}
+	return end, nil
+}
+
+// stalest is the oldest high water among the steps that loaded something.
+func stalest(steps []event.Step) time.Time {
+	var oldest time.Time
+	for _, s := range steps {
+		if t := s.Result.AsOf; !t.IsZero() && (oldest.IsZero() || t.Before(oldest)) {
+			oldest = t
+		}
+	}
+	return oldest
+}
+
+// locked runs a step under its own lock, so that two runs of one project and
+// target never work on one table at the same time. A lock that is lost cancels
+// the step.
+func (p *Pipeline) locked(s scheduler.Step) func(context.Context, window.Window) (event.Result, error) {
+	return func(ctx context.Context, w window.Window) (event.Result, error) {
+		held, release, err := p.DB.Lock(ctx, "elt:"+p.Project.Name+":"+p.Target.Name+":"+s.Name)
+		if err != nil {
+			return event.Result{}, retry.AsTransient(fmt.Errorf("another run works on %s: %w", s.Name, err))
+		}
+		defer release()
+		return s.Run(held, w)
+	}
+}

@@ -29,8 +29,7 @@ func kindsByName(list []Kind) kinds {
 		have.source = first(have.source, k.Source)
 		have.stream = first(have.stream, k.Stream)
 		have.sync = first(have.sync, k.Sync)
-		// A kind without keys of either side may be both.
-		have.reads = have.reads || k.Source != nil || k.Stream != nil || k.Sync == nil
+		have.reads = have.reads || k.Source != nil || k.Stream != nil
 		have.writes = have.writes || k.Sync != nil || k.Source == nil && k.Stream == nil
 		all[k.Name] = have
 	}

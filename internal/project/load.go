@@ -83,7 +83,7 @@ type item struct {
 }
 
 // fail reports a mistake at the item's name.
-func (i item) fail(msg, expected, hint string) { i.d.FailAt(i.pos, msg, expected, hint) }
+func (it item) fail(msg, expected, hint string) { it.d.FailAt(it.pos, msg, expected, hint) }
 
 func (l *loader) files() {
 	root, ok := l.file(FileName)

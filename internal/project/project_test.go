@@ -325,7 +325,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(sub)
+		defer func() { _ = os.RemoveAll(sub) }()
 		if err := os.WriteFile(filepath.Join(sub, project.FileName), src, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -177,7 +177,9 @@ type Match struct {
 }
 
 // Kind is what a connector lets a project say; it mirrors the kinds of extract
-// and activate without importing them. A nil func takes no keys.
+// and activate without importing them. A nil func takes no keys. A kind with
+// Source or Stream can be read; one with Sync, or with neither of them, can be
+// written to. Kinds of one name are one type that can do both.
 type Kind struct {
 	Name       string
 	Connection func() any

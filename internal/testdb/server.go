@@ -72,7 +72,7 @@ func start() (*server, error) {
 }
 
 func startOnce(bin string, as account, template string) (*server, error) {
-	dir, err := as.makeDir(os.TempDir(), "elt-testdb-")
+	dir, err := as.makeDir(as.tempDir(), "elt-testdb-")
 	if err != nil {
 		return nil, err
 	}
@@ -267,13 +267,26 @@ func unprivileged() (account, error) {
 // cacheDir is where templates stay. Root's own cache is closed to the account.
 func (a account) cacheDir() (string, error) {
 	if a.switched {
-		return os.TempDir(), nil
+		return a.tempDir(), nil
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return os.TempDir(), nil //nolint:nilerr // a machine without HOME still has a temporary folder
 	}
 	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// tempDir is a folder for temporary files that the account can enter: TMPDIR may
+// be one of root's own.
+func (a account) tempDir() string {
+	if a.switched {
+		for _, dir := range []string{os.TempDir(), "/tmp", "/var/tmp"} {
+			if a.run("/bin/sh", "-c", `cd "$0"`, dir) == nil {
+				return dir
+			}
+		}
+	}
+	return os.TempDir()
 }
 
 func (a account) makeDir(parent, prefix string) (string, error) {

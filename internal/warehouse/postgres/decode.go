@@ -176,13 +176,17 @@ func decodeNumeric(v []byte, scale int) (decimal128.Num, error) {
 	var hi, lo uint64
 	ok := true
 	for i := range n {
-		hi, lo, ok = mulAdd(hi, lo, 10000, uint64(binary.BigEndian.Uint16(v[8+2*i:])), ok)
+		digit := uint64(binary.BigEndian.Uint16(v[8+2*i:]))
+		if digit > 9999 {
+			return decimal128.Num{}, errNumeric
+		}
+		hi, lo, ok = mulAdd(hi, lo, 10000, digit, ok)
 	}
 	exponent := 4*(weight-n+1) + scale
-	for ; exponent > 0 && hi|lo != 0; exponent-- {
+	for ; exponent > 0 && hi|lo != 0 && ok; exponent-- {
 		hi, lo, ok = mulAdd(hi, lo, 10, 0, ok)
 	}
-	for ; exponent < 0 && hi|lo != 0; exponent++ {
+	for ; exponent < 0 && hi|lo != 0 && ok; exponent++ {
 		var rest uint64
 		high := hi / 10
 		lo, rest = bits.Div64(hi%10, lo, 10)

@@ -99,6 +99,32 @@ func (d *Driver) wrap(ctx context.Context, err error) error {
 	return d.finish(out)
 }
 
+// wrapAt is wrap for a statement: it says where in q the server stopped.
+func (d *Driver) wrapAt(ctx context.Context, err error, q string) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Position > 0 {
+		line, column := place(q, int(pg.Position))
+		err = fmt.Errorf("%w at line %d, column %d", err, line, column)
+	}
+	return d.wrap(ctx, err)
+}
+
+// place turns the server's position, in characters counted from 1, into a line
+// and a column.
+func place(q string, position int) (line, column int) {
+	line, column = 1, 1
+	for _, c := range q {
+		if position--; position == 0 {
+			break
+		}
+		column++
+		if c == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	return line, column
+}
+
 // finish removes secrets and says which kinds may go away by themselves.
 func (d *Driver) finish(e *warehouse.Error) error {
 	e.Err = d.scrub.clean(e.Err)

@@ -188,7 +188,7 @@ func TestErrorsHaveKinds(t *testing.T) {
 		{`SELECT * FROM public.nowhere`, warehouse.KindNotFound, "nowhere"},
 		{`SELECT nothing FROM public.t`, warehouse.KindNotFound, "nothing"},
 		{`SELECT 'x'::int`, warehouse.KindData, "invalid input syntax"},
-		{`SELEC 1`, warehouse.KindOther, "syntax error"},
+		{"SELECT 1\n  FRO x y", warehouse.KindOther, "at line 2, column 7"},
 	} {
 		err := db.Update(t.Context(), func(ctx context.Context, tx *warehouse.Tx) error {
 			_, err := tx.Exec(ctx, c.sql)

@@ -33,7 +33,7 @@ func (t *tx) Query(ctx context.Context, q string, args ...any) (array.RecordRead
 	}
 	statement, err := t.conn.Prepare(ctx, "", q, nil)
 	if err != nil {
-		return nil, t.driver.wrap(ctx, err)
+		return nil, t.driver.wrapAt(ctx, err, q)
 	}
 	if len(statement.Fields) == 0 {
 		return nil, &warehouse.Error{Err: errors.New("the statement returns no rows: expected a SELECT")}

@@ -57,7 +57,7 @@ func (t *tx) Exec(ctx context.Context, q string, args ...any) (int64, error) {
 	}
 	result := t.conn.ExecParams(ctx, q, values, nil, formats, nil).Read()
 	if result.Err != nil {
-		return 0, t.driver.wrap(ctx, result.Err)
+		return 0, t.driver.wrapAt(ctx, result.Err, q)
 	}
 	return result.CommandTag.RowsAffected(), nil
 }

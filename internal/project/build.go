@@ -192,6 +192,11 @@ func (l *loader) stream(d *yamlx.Decoder, s *Source, k kind, e yamlx.Entry) {
 	if !usableTable(e.Key) {
 		d.FailAt(e.Pos, fmt.Sprintf("stream %q has a name that cannot be a table", e.Key), "1 to 50 bytes without control characters, not beginning with _elt_", "")
 	}
+	for other := range s.Streams {
+		if other != e.Key && strings.EqualFold(other, e.Key) {
+			d.FailAt(e.Pos, fmt.Sprintf("stream %q differs from %q only in case", e.Key, other), "names that every warehouse tells apart", "")
+		}
+	}
 	before := len(*d.Errs)
 	o := d.Struct(e.Value, &keys, st.Options)
 	if e.Value == nil || e.Value.Type() == ast.NullType {

@@ -49,7 +49,7 @@ func Load(dir string, opts Options) (*Project, error) {
 	}
 	l.files()
 	l.build()
-	l.errs.Sort()
+	l.errs.Sort(l.order...)
 	l.p.Secrets = l.refs.secrets
 	if err := l.errs.Err(); err != nil {
 		return nil, err
@@ -68,7 +68,8 @@ type loader struct {
 	scalars map[string]Pos // top-level keys that may stand in one file only
 	dups    map[string]Pos // section + name -> first place
 
-	asOf string
+	asOf  string
+	order []string // files as they were read
 
 	connections, targets, sources, identities, syncs, jobs []item
 	alerts                                                 []item
@@ -115,6 +116,7 @@ func (l *loader) files() {
 type part struct{ includes []item }
 
 func (l *loader) file(name string) (part, bool) {
+	l.order = append(l.order, name)
 	src, err := os.ReadFile(filepath.Join(l.p.Dir, filepath.FromSlash(name)))
 	if err != nil {
 		e := &Error{Pos: Pos{File: name, Line: 1, Col: 1}, Msg: "cannot be read: " + reason(err), Expected: "a project's file"}
@@ -247,8 +249,22 @@ func (l *loader) collect(kind string, s section, into *[]item) {
 		if !plainName(e.Key) {
 			it.fail(fmt.Sprintf("%s %q has a name that cannot be used", kind, e.Key), "letters, digits, _ and -, beginning with a letter, at most 40", "")
 		}
+		if other := differsInCase(*into, e.Key); other != "" {
+			it.fail(fmt.Sprintf("%s %q differs from %q only in case", kind, e.Key, other), "names that every warehouse tells apart", "")
+		}
 		*into = append(*into, it)
 	}
+}
+
+// differsInCase returns the item that a warehouse without regard to case would
+// take for name, or "".
+func differsInCase(items []item, name string) string {
+	for _, it := range items {
+		if it.name != name && strings.EqualFold(it.name, name) {
+			return it.name
+		}
+	}
+	return ""
 }
 
 // namePattern is what a person may call things: it is part of paths, table

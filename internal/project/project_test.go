@@ -292,6 +292,45 @@ func TestLiteralPasswordIsAWarning(t *testing.T) {
 	}
 }
 
+func TestSelectedTargetNeedsItsReferences(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"elt.yaml": "version: 1\nname: shop\nowner: ''\ntargets:\n  dev: {warehouse: 'duckdb:x.db'}\n  prod: {warehouse: '${env:WAREHOUSE_URL}', push: live}\n"})
+	if _, err := project.Load(dir, project.Options{Kinds: kinds(), Env: env}); err != nil {
+		t.Errorf("dev does not need what prod needs: %v", err)
+	}
+	_, err := project.Load(dir, project.Options{Kinds: kinds(), Env: env, Target: "prod"})
+	if err == nil || !strings.HasPrefix(err.Error(), "elt.yaml:6:21: environment variable WAREHOUSE_URL is not set") {
+		t.Errorf("prod without its variable gives %v", err)
+	}
+}
+
+func TestParseSchedule(t *testing.T) {
+	t.Parallel()
+	sunday, err := project.ParseSchedule("0 9 * * 7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next := sunday.Next(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)); next.Weekday() != time.Sunday {
+		t.Errorf("7 is %s", next.Weekday())
+	}
+	for _, bad := range []string{"", " ", "TZ=UTC", "CRON_TZ=", "TZ=0 1 * * *", "* * * *", "0 0 31 2 *", "@every 0s", "@every -1h", "@every x", "@nightly", "60 * * * *", "* * * * * *", "*/0 * * * *", "5-1 * * * *"} {
+		if _, err := project.ParseSchedule(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+func FuzzParseSchedule(f *testing.F) {
+	for _, seed := range []string{"0 2 * * *", "@every 1h", "TZ=", "*/5 1-3,7 L * mon", "0 0 29 2 *"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		if s, err := project.ParseSchedule(spec); err == nil && s.Next(time.Unix(0, 0)).IsZero() {
+			t.Errorf("%q never fires", spec)
+		}
+	})
+}
+
 func TestNoProject(t *testing.T) {
 	t.Parallel()
 	_, err := project.Load(t.TempDir(), project.Options{})

@@ -130,6 +130,14 @@ func (d *Decoder) mapping(n ast.Node, v reflect.Value, what string, depth int) {
 	v.Set(reflect.MakeMap(v.Type()))
 	for _, e := range entries {
 		item := reflect.New(v.Type().Elem()).Elem()
+		if d.Resolve(e.Value) == nil && isScalar(item) {
+			hint := ""
+			if strings.ContainsAny(e.Key, ")]") {
+				hint = "put a text with a comma in quotes"
+			}
+			d.FailAt(e.Pos, e.Key+" has no value", typeName(item), hint)
+			continue
+		}
 		d.value(e.Value, item, e.Key, depth+1)
 		v.SetMapIndex(reflect.ValueOf(e.Key).Convert(v.Type().Key()), item)
 	}

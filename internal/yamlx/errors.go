@@ -74,10 +74,13 @@ func (e Errors) Err() error {
 	return e
 }
 
-// Sort orders mistakes by place, files in the order of their first mistake, and
-// drops those that say the same of the same place.
-func (e *Errors) Sort() {
+// Sort orders mistakes by place, files in the order given and then in that of
+// their first mistake, and drops those that say the same of the same place.
+func (e *Errors) Sort(files ...string) {
 	first := map[string]int{}
+	for i, name := range files {
+		first[name] = i - len(files)
+	}
 	for i, one := range *e {
 		if _, ok := first[one.Pos.File]; !ok {
 			first[one.Pos.File] = i

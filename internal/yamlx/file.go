@@ -3,6 +3,8 @@ package yamlx
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	yaml "github.com/goccy/go-yaml"
@@ -54,7 +56,15 @@ func Parse(name string, src, shown []byte) (*File, Errors) {
 			return f, append(errs, f.error(p.Line, p.Col, "a second YAML document", "one document", "delete the --- line above, or move what follows to a file of its own"))
 		}
 		f.Root = d.Body
-		ast.Walk(anchorVisitor{f.anchors}, d.Body)
+		v := &anchorVisitor{anchors: f.anchors}
+		ast.Walk(v, d.Body)
+		for _, alias := range v.aliases {
+			name := strings.TrimSpace(alias.Value.String())
+			if _, ok := f.anchors[name]; !ok {
+				names := slices.Collect(maps.Keys(f.anchors))
+				errs = append(errs, f.Error(f.Pos(alias), fmt.Sprintf("unknown anchor %q", name), "a name that is marked with & in this file", DidYouMean(name, names)))
+			}
+		}
 	}
 	return f, errs
 }
@@ -173,12 +183,20 @@ func start(n ast.Node, depth int) (line, col int) {
 	return t.Position.Line, t.Position.Column
 }
 
-type anchorVisitor struct{ anchors map[string]ast.Node }
+type anchorVisitor struct {
+	anchors map[string]ast.Node
+	aliases []*ast.AliasNode
+}
 
 // Visit implements [ast.Visitor]. The last anchor of a name wins.
-func (v anchorVisitor) Visit(n ast.Node) ast.Visitor {
-	if a, ok := n.(*ast.AnchorNode); ok && a.Name != nil && a.Value != nil {
-		v.anchors[a.Name.String()] = a.Value
+func (v *anchorVisitor) Visit(n ast.Node) ast.Visitor {
+	switch n := n.(type) {
+	case *ast.AnchorNode:
+		if n.Name != nil && n.Value != nil {
+			v.anchors[n.Name.String()] = n.Value
+		}
+	case *ast.AliasNode:
+		v.aliases = append(v.aliases, n)
 	}
 	return v
 }

@@ -134,6 +134,7 @@ func publish(db *warehouse.DB, st *load.Staged, to load.Target) (res load.Result
 func run(t *testing.T, db *warehouse.DB, id string, s scan.Scan, to load.Target) load.Result {
 	t.Helper()
 	c := contract(id)
+	c.Replaces = to.Disposition == load.Replace
 	if to.Disposition == load.Merge {
 		c.Key, c.Cursor = to.Key, to.Cursor
 	}
@@ -186,5 +187,5 @@ func same(t *testing.T, what, got, want string) {
 // aside lists the tables that loads have left in the schema.
 func aside(t *testing.T, db *warehouse.DB) string {
 	t.Helper()
-	return table(t, db, `SELECT table_name FROM information_schema.tables WHERE table_name LIKE '\_elt\_%' ESCAPE '\' ORDER BY 1`)
+	return table(t, db, `SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%elt_stage%' OR table_name LIKE '%elt_pick%' ORDER BY 1`)
 }

@@ -61,11 +61,16 @@ func (p *publisher) pick(ctx context.Context, g growth, how picking) (growth, er
 	return growth{fits: identity(targets), missing: g.missing}, nil
 }
 
-// isNew is the condition that the table has no row of the same key and content.
+// isNew is the condition that the table does not have the row already: one of
+// the same content under its key. For a merge it must be the only one under the
+// key, since a merge leaves no other.
 func (p *publisher) isNew(g growth, hash string) string {
 	key := p.targetKey(g)
 	old := `SELECT ` + list(key) + `, ` + hash + ` AS _elt_hash FROM ` + p.table.String() + ` AS o` +
 		` WHERE EXISTS (SELECT 1 FROM ` + p.staged.table.String() + ` AS k WHERE ` + p.keyMatch(g, "o", "k") + `)`
+	if p.to.Disposition == Merge {
+		old = `SELECT ` + list(key) + `, min(_elt_hash) AS _elt_hash FROM (` + old + `) AS h GROUP BY ` + list(key) + ` HAVING count(*) = 1`
+	}
 	return `NOT EXISTS (SELECT 1 FROM (` + old + `) AS t WHERE ` + sameKey("t", "s", key) + ` AND t._elt_hash = s._elt_hash)`
 }
 

@@ -59,12 +59,6 @@ func (p *publisher) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if isPostgres(p.tx) && len(existing) > 0 {
-		// Rather fail and be tried again than queue readers behind us.
-		if _, err := p.tx.Exec(ctx, `SET LOCAL lock_timeout = '2s'`); err != nil {
-			return err
-		}
-	}
 	if stop, err := p.guardEmpty(ctx, existing); stop || err != nil {
 		return err
 	}

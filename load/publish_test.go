@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -14,7 +15,13 @@ import (
 	"elt/window"
 )
 
-func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
+func TestMain(m *testing.M) {
+	// Each check is several loads on both engines; -rapid.checks asks for more.
+	if err := flag.Set("rapid.checks", "20"); err != nil {
+		panic(err)
+	}
+	os.Exit(testdb.Run(m))
+}
 
 const (
 	day1 = `{"id":1,"name":"ada","at":"2026-03-01T10:00:00Z"},{"id":2,"name":"bob","at":"2026-03-01T11:00:00Z"}`
@@ -148,6 +155,7 @@ func TestInvariant5_EmptySourceNeverEmptiesATable(t *testing.T) {
 	for _, to := range []load.Target{{Disposition: load.Replace}, {Disposition: load.Window, Time: "at"}} {
 		t.Run(to.Disposition, func(t *testing.T) {
 			warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+				to := to
 				run(t, db, "l1", given(standard(), "["+day1+"]"), to)
 				_, err := publish(db, stage(t, db, given(standard(), "[]"), contract("l2")), to)
 				if !errors.Is(err, load.ErrEmpty) || !strings.Contains(err.Error(), "on_empty") {

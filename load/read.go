@@ -29,14 +29,18 @@ type partReader struct {
 func (p partReader) native(ctx context.Context, f scan.Files) error {
 	s := p.staged
 	return s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		cols, err := duckread.Columns(ctx, tx, f)
+		found, err := duckread.Columns(ctx, tx, f)
 		if err != nil {
 			return err
+		}
+		cols := make([]warehouse.Column, len(found))
+		for i, c := range found {
+			cols[i] = warehouse.Column{Name: c.Name, Type: c.Type}
 		}
 		if err := s.ensure(ctx, tx, cols); err != nil {
 			return err
 		}
-		n, err := duckread.Insert(ctx, tx, s.table, f, "", s.Rejects.Add)
+		n, err := duckread.Insert(ctx, tx, s.table.String(), f, "", s.Rejects.Add)
 		if err != nil {
 			return err
 		}

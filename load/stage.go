@@ -32,6 +32,7 @@ type Staged struct {
 
 	read, rows, quarantined, discarded int64
 	checksum                           string
+	sealed                             string // Postgres: the transaction after which nothing changed in the stage
 }
 
 // Stage reads all of s into a table beside its target and settles the contract:
@@ -237,10 +238,18 @@ func (s *Staged) measure(ctx context.Context, tx *warehouse.Tx) error {
 		return fmt.Errorf("%w: %d rows were appended, but the stage holds %d", ErrAccounting, s.rows, n)
 	}
 	s.checksum = sum
-	if isPostgres(tx) {
-		_, err = tx.Exec(ctx, `ANALYZE `+s.table.String())
+	if !isPostgres(tx) {
+		return nil
 	}
-	return err
+	if _, err := tx.Exec(ctx, `ANALYZE `+s.table.String()); err != nil {
+		return err
+	}
+	ids, err := texts(ctx, tx, `SELECT pg_current_xact_id()::xid::text`)
+	if err != nil {
+		return err
+	}
+	s.sealed = ids[0]
+	return nil
 }
 
 // alteration changes a column of the stage.

@@ -20,11 +20,11 @@ func (p *publisher) replace(ctx context.Context, staged, existing []warehouse.Co
 		return err
 	}
 	p.res.Changes = g.changes()
-	held, err := p.held(ctx)
+	inPlace, err := p.inPlace(ctx, g)
 	if err != nil {
 		return err
 	}
-	if held {
+	if inPlace {
 		if err := g.apply(ctx, p.tx, p.table); err != nil {
 			return err
 		}
@@ -90,8 +90,26 @@ func (p *publisher) adopt(ctx context.Context) error {
 	return err
 }
 
-// held reports whether something hangs on the table that a drop would take with
-// it, or that would refuse the drop.
+// inPlace reports whether the rows must be exchanged inside the table: because
+// something hangs on it that a drop would take with it or that would refuse the
+// drop; or, on Postgres, because somebody reads with a snapshot in which the
+// staged rows are not there yet, and would find the new table empty. That is
+// every older snapshot, and all of them when the rows are written only now.
+func (p *publisher) inPlace(ctx context.Context, g growth) (bool, error) {
+	held, err := p.held(ctx)
+	if held || err != nil || !isPostgres(p.tx) {
+		return held, err
+	}
+	if g.casts() || !p.staged.contract.Replaces {
+		return true, nil
+	}
+	older, err := count(ctx, p.tx, `SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+		AND backend_type = 'client backend' AND datname = current_database()
+		AND age(backend_xmin) >= age(CAST($1 AS text)::xid)`, p.staged.sealed)
+	return older > 0, err
+}
+
+// held reports whether something hangs on the table.
 func (p *publisher) held(ctx context.Context) (bool, error) {
 	q, args := `SELECT (SELECT count(*) FROM duckdb_indexes() WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2)
 		+ (SELECT count(*) FROM duckdb_constraints() WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2)`,

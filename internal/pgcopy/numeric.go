@@ -114,44 +114,46 @@ func appendNumeric(buf []byte, d decimal, maxScale int32) ([]byte, error) {
 	}
 	header := len(buf)
 	buf = append(buf, 0, 0, 0, 0, 0, 0, 0, 0)
-	binary.BigEndian.PutUint16(buf[header+6:], uint16(d.scale))
-
-	// position of the first digit inside its group of four
-	pos := groups*4 - whole
-	group, ndigits, last := 0, 0, 0
-	flush := func() {
-		if ndigits == 0 && group == 0 {
-			weight-- // a leading group of zeros
-		} else {
-			buf = binary.BigEndian.AppendUint16(buf, uint16(group))
-			ndigits++
-			if group != 0 {
-				last = ndigits
-			}
-		}
-		group = 0
-	}
-	for _, c := range d.digits {
-		group = group*10 + int(c-'0')
-		if pos++; pos == 4 {
-			flush()
-			pos = 0
-		}
-	}
-	if pos > 0 {
-		for ; pos < 4; pos++ {
-			group *= 10
-		}
-		flush()
-	}
-	buf = buf[:header+8+2*last]
-	if last == 0 {
+	buf, leading := appendGroups(buf, d.digits, groups*4-whole)
+	ndigits := (len(buf) - header - 8) / 2
+	if weight -= leading; ndigits == 0 {
 		weight, sign = 0, positive
 	}
-	binary.BigEndian.PutUint16(buf[header:], uint16(last))
+	binary.BigEndian.PutUint16(buf[header:], uint16(ndigits))
 	binary.BigEndian.PutUint16(buf[header+2:], uint16(int16(weight)))
 	binary.BigEndian.PutUint16(buf[header+4:], sign)
+	binary.BigEndian.PutUint16(buf[header+6:], uint16(d.scale))
 	return buf, nil
+}
+
+// appendGroups appends digits in groups of four, the first of which begins at
+// place pos of its group, and returns how many leading groups of zeros it left
+// out. It leaves out those at the end, too.
+func appendGroups(buf, digits []byte, pos int) (out []byte, leading int) {
+	start, end := len(buf), len(buf)
+	group := 0
+	for i, c := range digits {
+		group = group*10 + int(c-'0')
+		pos++
+		if last := i == len(digits)-1; last {
+			for ; pos < 4; pos++ {
+				group *= 10
+			}
+		}
+		if pos < 4 {
+			continue
+		}
+		if group == 0 && len(buf) == start {
+			leading++
+		} else {
+			buf = binary.BigEndian.AppendUint16(buf, uint16(group))
+		}
+		if group != 0 {
+			end = len(buf)
+		}
+		group, pos = 0, 0
+	}
+	return buf[:end], leading
 }
 
 // fit drops zeros after the point that the column has no room for and refuses

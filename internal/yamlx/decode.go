@@ -35,6 +35,7 @@ type Decoder struct {
 	// secret. nil: texts are taken as they are. Its error becomes a mistake.
 	Expand func(text string, hidden bool) (string, error)
 	nodes  int
+	depth  int
 }
 
 // maxNodes bounds what aliases can blow a small file up to, maxDepth what a
@@ -56,7 +57,7 @@ func (d *Decoder) FailAt(p Pos, msg, expected, hint string) {
 
 // Decode decodes n into the value that into points to.
 func (d *Decoder) Decode(n ast.Node, into any) {
-	d.value(n, reflect.ValueOf(into).Elem(), "", 0)
+	d.value(n, reflect.ValueOf(into).Elem(), "")
 }
 
 // Resolve follows anchors, aliases and tags to the node that holds the value.
@@ -69,11 +70,7 @@ func (d *Decoder) Resolve(n ast.Node) ast.Node {
 		case *ast.TagNode:
 			n = t.Value
 		case *ast.AliasNode:
-			target, ok := d.File.anchors[strings.TrimSpace(t.Value.String())]
-			if !ok {
-				return nil
-			}
-			n = target
+			n = d.File.targets[t]
 		case *ast.NullNode, nil:
 			return nil
 		default:
@@ -84,9 +81,11 @@ func (d *Decoder) Resolve(n ast.Node) ast.Node {
 }
 
 // value decodes n into v. what is the key that it stands under.
-func (d *Decoder) value(n ast.Node, v reflect.Value, what string, depth int) {
+func (d *Decoder) value(n ast.Node, v reflect.Value, what string) {
 	d.nodes++
-	if d.nodes > maxNodes || depth > maxDepth {
+	d.depth++
+	defer func() { d.depth-- }()
+	if d.nodes > maxNodes || d.depth > maxDepth {
 		if d.nodes <= maxNodes+1 {
 			d.nodes = maxNodes + 2
 			d.Fail(n, "too many or too deeply nested values", "a file that a person can read", "")
@@ -101,7 +100,7 @@ func (d *Decoder) value(n ast.Node, v reflect.Value, what string, depth int) {
 	if v.Kind() == reflect.Pointer {
 		if real != nil {
 			v.Set(reflect.New(v.Type().Elem()))
-			d.value(n, v.Elem(), what, depth+1)
+			d.value(n, v.Elem(), what)
 		}
 		return
 	}
@@ -109,9 +108,9 @@ func (d *Decoder) value(n ast.Node, v reflect.Value, what string, depth int) {
 	case v.Kind() == reflect.Struct && !isText(v):
 		d.Struct(n, v.Addr().Interface())
 	case v.Kind() == reflect.Map:
-		d.mapping(n, v, what, depth)
+		d.mapping(n, v, what)
 	case v.Kind() == reflect.Slice:
-		d.slice(n, v, what, depth)
+		d.slice(n, v, what)
 	default:
 		d.scalar(n, real, v, what)
 	}
@@ -122,7 +121,7 @@ func isText(v reflect.Value) bool {
 	return ok
 }
 
-func (d *Decoder) mapping(n ast.Node, v reflect.Value, what string, depth int) {
+func (d *Decoder) mapping(n ast.Node, v reflect.Value, what string) {
 	entries, ok := d.Entries(n, what)
 	if !ok {
 		return
@@ -138,17 +137,17 @@ func (d *Decoder) mapping(n ast.Node, v reflect.Value, what string, depth int) {
 			d.FailAt(e.Pos, e.Key+" has no value", typeName(item), hint)
 			continue
 		}
-		d.value(e.Value, item, e.Key, depth+1)
+		d.value(e.Value, item, e.Key)
 		v.SetMapIndex(reflect.ValueOf(e.Key).Convert(v.Type().Key()), item)
 	}
 }
 
-func (d *Decoder) slice(n ast.Node, v reflect.Value, what string, depth int) {
+func (d *Decoder) slice(n ast.Node, v reflect.Value, what string) {
 	items := d.Items(n)
 	v.Set(reflect.MakeSlice(v.Type(), 0, len(items)))
 	for _, i := range items {
 		item := reflect.New(v.Type().Elem()).Elem()
-		d.value(i, item, what, depth+1)
+		d.value(i, item, what)
 		v.Set(reflect.Append(v, item))
 	}
 }

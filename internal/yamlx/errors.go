@@ -162,11 +162,14 @@ func distance(a, b string) int {
 
 // excerpt shows one line with a caret under col. Only that line is shown, and
 // what looks like a credential is masked, so that an error can be pasted anywhere.
-func excerpt(lines []string, line, col int) string {
-	if line < 1 || line > len(lines) {
+func (f *File) excerpt(line, col int) string {
+	if line < 1 || line > len(f.lines) {
 		return ""
 	}
-	text := strings.TrimRight(maskLine(lines[line-1]), "\r")
+	if _, ok := f.masked[line]; !ok {
+		f.masked[line] = strings.TrimRight(maskLine(f.lines[line-1]), "\r")
+	}
+	text := f.masked[line]
 	runes := []rune(text)
 	from, tail := 0, ""
 	if col > 100 {

@@ -16,14 +16,18 @@ import (
 
 // maxSize bounds a file; nobody writes more by hand, and the parser's time grows
 // faster than its input.
-const maxSize = 4 << 20
+const maxSize = 1 << 20
+
+// maxAliases bounds the search for aliases that hold themselves.
+const maxAliases = 1000
 
 // File is one parsed YAML document.
 type File struct {
 	Name    string
 	Root    ast.Node // nil when the document is empty
 	lines   []string
-	anchors map[string]ast.Node
+	masked  map[int]string // lines as excerpts show them
+	targets map[*ast.AliasNode]ast.Node
 }
 
 // Parse reads one document. Excerpts are taken from shown, which has the same
@@ -34,13 +38,20 @@ func Parse(name string, src, shown []byte) (*File, Errors) {
 	if shown == nil {
 		shown = src
 	}
-	f := &File{Name: name, lines: strings.Split(string(shown), "\n"), anchors: map[string]ast.Node{}}
+	f := &File{Name: name, lines: strings.Split(string(shown), "\n"), targets: map[*ast.AliasNode]ast.Node{}, masked: map[int]string{}}
 	if len(src) > maxSize {
 		return f, Errors{f.error(1, 1, "the file is too large", fmt.Sprintf("at most %d bytes", maxSize), "")}
 	}
 	src = []byte(strings.TrimPrefix(string(src), "\ufeff"))
-	src, errs := f.bareReferences(src)
-	doc, err := parse(src)
+	tokens := tokenize(src)
+	if deep := tooDeep(tokens); deep != nil {
+		return f, Errors{f.error(deep.Line, deep.Column, "too many or too deeply nested values", "a file that a person can read", "")}
+	}
+	src, errs := f.bareReferences(src, tokens)
+	if len(errs) > 0 {
+		tokens = tokenize(src)
+	}
+	doc, err := parse(tokens)
 	if err != nil {
 		return f, append(errs, f.syntax(err))
 	}
@@ -56,36 +67,52 @@ func Parse(name string, src, shown []byte) (*File, Errors) {
 			return f, append(errs, f.error(p.Line, p.Col, "a second YAML document", "one document", "delete the --- line above, or move what follows to a file of its own"))
 		}
 		f.Root = d.Body
-		v := &anchorVisitor{anchors: f.anchors}
-		ast.Walk(v, d.Body)
-		for _, alias := range v.aliases {
-			name := strings.TrimSpace(alias.Value.String())
-			if _, ok := f.anchors[name]; !ok {
-				names := slices.Collect(maps.Keys(f.anchors))
-				errs = append(errs, f.Error(f.Pos(alias), fmt.Sprintf("unknown anchor %q", name), "a name that is marked with & in this file", DidYouMean(name, names)))
-			}
-		}
+		errs = append(errs, f.aliases(d.Body)...)
 	}
 	return f, errs
 }
 
 // parse guards the parser, which has crashed on malformed input before.
-func parse(src []byte) (f *ast.File, err error) {
+func parse(tokens token.Tokens) (f *ast.File, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			f, err = nil, errors.New("this is no YAML")
 		}
 	}()
-	return parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 }
 
+// tokenize guards the lexer likewise.
 func tokenize(src []byte) (tokens token.Tokens) {
 	defer func() {
 		if recover() != nil {
-			tokens = nil // parse reports it
+			tokens = token.Tokens{token.Invalid("no YAML", "", &token.Position{Line: 1, Column: 1})}
 		}
 	}()
 	return lexer.Tokenize(string(src))
+}
+
+// tooDeep returns the place where brackets, or dashes on one line, nest deeper
+// than the parser, which recurses, may follow.
+func tooDeep(tokens token.Tokens) *token.Position {
+	flow, block, line := 0, 0, 0
+	for _, t := range tokens {
+		if t.Position != nil && t.Position.Line != line {
+			line, block = t.Position.Line, 0
+		}
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			flow++
+		case token.MappingEndType, token.SequenceEndType:
+			flow--
+		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType:
+			block++
+		}
+		if (flow > maxDepth || block > 10*maxDepth) && t.Position != nil {
+			return t.Position
+		}
+	}
+	return nil
 }
 
 func (f *File) syntax(err error) *Error {
@@ -107,12 +134,11 @@ func (f *File) syntax(err error) *Error {
 // bareReferences finds ${…} that stands unquoted in flow style, where YAML takes
 // the brace for a mapping. Each is blanked to a word of the same length, so that
 // the rest of the file is still read and all mistakes are told at once.
-func (f *File) bareReferences(src []byte) ([]byte, Errors) {
+func (f *File) bareReferences(src []byte, tokens token.Tokens) ([]byte, Errors) {
 	if !strings.Contains(string(src), "${") {
 		return src, nil
 	}
 	var errs Errors
-	tokens := tokenize(src)
 	lines := strings.Split(string(src), "\n")
 	for i := 0; i+1 < len(tokens); i++ {
 		t, next := tokens[i], tokens[i+1]
@@ -155,7 +181,7 @@ func (f *File) Error(p Pos, msg, expected, hint string) *Error {
 
 func (f *File) error(line, col int, msg, expected, hint string) *Error {
 	line, col = max(1, line), max(1, col)
-	return &Error{Pos: Pos{f.Name, line, col}, Msg: msg, Expected: expected, Hint: hint, Excerpt: excerpt(f.lines, line, col)}
+	return &Error{Pos: Pos{f.Name, line, col}, Msg: msg, Expected: expected, Hint: hint, Excerpt: f.excerpt(line, col)}
 }
 
 // start is the first character of n. The parser gives a block mapping the place
@@ -183,12 +209,50 @@ func start(n ast.Node, depth int) (line, col int) {
 	return t.Position.Line, t.Position.Column
 }
 
+// aliases finds what each alias stands for: the last anchor of its name before
+// it. One that stands for nothing, or for something that holds it, is a mistake
+// and stands for nothing.
+func (f *File) aliases(root ast.Node) Errors {
+	v := &anchorVisitor{anchors: map[string]ast.Node{}, targets: f.targets}
+	ast.Walk(v, root)
+	var errs Errors
+	if len(v.aliases) > maxAliases {
+		clear(f.targets)
+		return Errors{f.error(1, 1, "too many aliases", fmt.Sprintf("at most %d", maxAliases), "")}
+	}
+	for _, alias := range v.aliases {
+		name := aliasName(alias)
+		target := f.targets[alias]
+		inside := &seeker{alias: alias}
+		if target != nil {
+			ast.Walk(inside, target)
+		}
+		switch {
+		case target == nil:
+			names := slices.Collect(maps.Keys(v.anchors))
+			errs = append(errs, f.Error(f.Pos(alias), fmt.Sprintf("unknown anchor %q", name), "a name that is marked with & above", DidYouMean(name, names)))
+		case inside.found:
+			errs = append(errs, f.Error(f.Pos(alias), fmt.Sprintf("%q stands for something that holds it", name), "an alias outside of its anchor", ""))
+			delete(f.targets, alias)
+		}
+	}
+	return errs
+}
+
+func aliasName(n *ast.AliasNode) string {
+	if n.Value == nil {
+		return ""
+	}
+	return strings.TrimSpace(n.Value.String())
+}
+
 type anchorVisitor struct {
 	anchors map[string]ast.Node
+	targets map[*ast.AliasNode]ast.Node
 	aliases []*ast.AliasNode
 }
 
-// Visit implements [ast.Visitor]. The last anchor of a name wins.
+// Visit implements [ast.Visitor]; nodes come in the order written.
 func (v *anchorVisitor) Visit(n ast.Node) ast.Visitor {
 	switch n := n.(type) {
 	case *ast.AnchorNode:
@@ -197,6 +261,26 @@ func (v *anchorVisitor) Visit(n ast.Node) ast.Visitor {
 		}
 	case *ast.AliasNode:
 		v.aliases = append(v.aliases, n)
+		if target, ok := v.anchors[aliasName(n)]; ok {
+			v.targets[n] = target
+		}
 	}
 	return v
+}
+
+// seeker looks for an alias below a node.
+type seeker struct {
+	alias *ast.AliasNode
+	found bool
+}
+
+// Visit implements [ast.Visitor].
+func (s *seeker) Visit(n ast.Node) ast.Visitor {
+	if n == ast.Node(s.alias) {
+		s.found = true
+	}
+	if s.found {
+		return nil
+	}
+	return s
 }

@@ -154,7 +154,7 @@ func (d *Decoder) Struct(n ast.Node, into ...any) Object {
 			continue
 		}
 		before := len(*d.Errs)
-		d.value(e.Value, fields[i].value, e.Key, 1)
+		d.value(e.Value, fields[i].value, e.Key)
 		if len(*d.Errs) == before {
 			d.constrain(e, fields[i])
 		}

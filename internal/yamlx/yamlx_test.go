@@ -1,6 +1,7 @@
 package yamlx_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -161,14 +162,24 @@ func TestExcerptsHideCredentials(t *testing.T) {
 
 func TestAliasesCannotBlowUp(t *testing.T) {
 	t.Parallel()
+	laughs := "tags: [&a0 [x]"
+	for i := range 20 {
+		laughs += fmt.Sprintf(", &a%d [%s]", i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 9), ", "))
+	}
+	laughs += "]\n"
 	for _, src := range []string{
 		"again: &a {again: *a}\n",
 		"again: *nowhere\n",
 		"map: &a {<<: *a}\n",
 		"tags: &a [*a, *a, *a, *a]\n",
+		"map: *a\nagain: &a {name: x}\n",
+		"tags: [&a [x], " + strings.Repeat("*a, ", 1001) + "]\n",
+		laughs,
+		"tags: " + strings.Repeat("- ", 100_000) + "x\n",
+		"tags: " + strings.Repeat("[", 100_000) + "\n",
 		"again: " + strings.Repeat("{again: ", 200) + strings.Repeat("}", 200) + "\n",
 	} {
-		if _, errs := decode(src); len(errs) > 100 {
+		if _, errs := decode(src); len(errs) == 0 {
 			t.Errorf("%.40q gives %d mistakes", src, len(errs))
 		}
 	}

@@ -116,8 +116,11 @@ func widen(a, b string) (string, bool) {
 	}
 	for _, pair := range [][3]string{
 		{"DATE", "TIMESTAMP", "TIMESTAMP"}, {"FLOAT", "DOUBLE", "DOUBLE"},
+		// A double holds 53 bits exactly, a float 24.
 		{"TINYINT", "DOUBLE", "DOUBLE"}, {"SMALLINT", "DOUBLE", "DOUBLE"}, {"INTEGER", "DOUBLE", "DOUBLE"},
-		{"TINYINT", "FLOAT", "FLOAT"}, {"SMALLINT", "FLOAT", "FLOAT"},
+		{"UTINYINT", "DOUBLE", "DOUBLE"}, {"USMALLINT", "DOUBLE", "DOUBLE"}, {"UINTEGER", "DOUBLE", "DOUBLE"},
+		{"TINYINT", "FLOAT", "FLOAT"}, {"SMALLINT", "FLOAT", "FLOAT"}, {"INTEGER", "FLOAT", "DOUBLE"},
+		{"UTINYINT", "FLOAT", "FLOAT"}, {"USMALLINT", "FLOAT", "FLOAT"}, {"UINTEGER", "FLOAT", "DOUBLE"},
 		{"UUID", "VARCHAR", "VARCHAR"}, {"JSON", "VARCHAR", "VARCHAR"},
 	} {
 		if pair[0] == a && pair[1] == b || pair[0] == b && pair[1] == a {
@@ -160,20 +163,32 @@ func holds(n, x number) bool {
 func canonical(expr, typ string) string {
 	e := "(" + expr + ")"
 	switch t := strings.ToUpper(typ); {
+	case fraction(t):
+		// Without digits before the point the engine writes no zero there.
+		return `CASE WHEN ` + e + ` = 0 THEN '0' ELSE regexp_replace(rtrim(CAST(` + e + ` AS VARCHAR), '0'), '^(-?)\.', '\10.') END`
 	case strings.HasPrefix(t, "DECIMAL"):
 		text := "CAST(" + e + " AS VARCHAR)"
 		return "CASE WHEN contains(" + text + ", '.') THEN rtrim(rtrim(" + text + ", '0'), '.') ELSE " + text + " END"
 	case t == "DOUBLE", t == "FLOAT":
-		return "CAST(" + e + " + 0 AS VARCHAR)" // no negative zero
+		return `CASE WHEN isnan(` + e + `) THEN 'NaN' WHEN isinf(` + e + `) THEN CASE WHEN ` + e + ` > 0 THEN 'Infinity' ELSE '-Infinity' END` +
+			` ELSE regexp_replace(CAST(` + e + ` + 0 AS VARCHAR), '\.0($|e)', '\1') END` // + 0: no negative zero
 	case t == "TIMESTAMP WITH TIME ZONE", t == "TIMESTAMPTZ":
 		return "CASE WHEN isfinite(" + e + ") THEN strftime(" + e + " AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M:%S.%f') || 'Z' ELSE CAST(" + e + " AS VARCHAR) END"
 	case t == "TIMESTAMP":
 		return "CASE WHEN isfinite(" + e + ") THEN strftime(" + e + ", '%Y-%m-%d %H:%M:%S.%f') ELSE CAST(" + e + " AS VARCHAR) END"
+	case t == "TIME":
+		return "CASE WHEN " + e + " = TIME '24:00:00' THEN '24:00:00.000000' ELSE strftime(DATE '2000-01-01' + " + e + ", '%H:%M:%S.%f') END"
 	case t == "BLOB":
 		return "lower(hex(" + e + "))"
 	default:
 		return "CAST(" + e + " AS VARCHAR)"
 	}
+}
+
+// fraction reports whether a decimal type has no digits before its point.
+func fraction(typ string) bool {
+	m := decimalOf.FindStringSubmatch(typ)
+	return m != nil && m[1] == m[2]
 }
 
 func list(cols []string) string {

@@ -17,6 +17,8 @@ import (
 	"elt/extract"
 	extractall "elt/extract/all"
 	"elt/internal/project"
+	"elt/internal/settings"
+	"elt/internal/warehouse"
 	"elt/scheduler"
 )
 
@@ -25,16 +27,10 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) (string, bool)
-	flags    globals
+	flags    settings.Settings
 	project  *project.Project // once loaded: its secrets are kept out of errors
-}
-
-// globals are the flags that every command has.
-type globals struct {
-	dir, target, envFile, asOf string
-	quiet, json                bool
-	threads                    int
-	memory                     string
+	// wrap, where set, stands between elt and its warehouse: tests fail and kill there.
+	wrap func(warehouse.Driver) warehouse.Driver
 }
 
 // run executes one command line and returns its exit code.
@@ -87,15 +83,13 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 		Example: "  elt init shop && cd shop && elt run",
 	}
-	f := root.PersistentFlags()
-	f.StringVarP(&a.flags.dir, "dir", "C", a.lookup("ELT_DIR", "."), "folder of the project")
-	f.StringVar(&a.flags.target, "target", a.lookup("ELT_TARGET", ""), "target to work on (default dev)")
-	f.StringVar(&a.flags.envFile, "env-file", a.lookup("ELT_ENV_FILE", ""), "file of NAME=value lines for ${env:NAME}")
-	f.StringVar(&a.flags.asOf, "as-of", a.lookup("ELT_NOW", ""), "clock of the run: RFC 3339, or a date")
-	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "silent on success, the full story on failure")
-	f.BoolVar(&a.flags.json, "json", false, "one JSON object a line")
-	f.IntVar(&a.flags.threads, "threads", 0, "threads of DuckDB and steps side by side (default: cores)")
-	f.StringVar(&a.flags.memory, "memory", a.lookup("ELT_MEMORY", ""), "memory limit of DuckDB, such as 2GB")
+	settings.Flags(root.PersistentFlags())
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if a.flags, err = settings.Load(cmd.Flags(), a.env); err != nil {
+			return usage("%w", err)
+		}
+		return nil
+	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w\n     see: elt %s --help", err, strings.TrimPrefix(c.CommandPath(), "elt "))
 	})
@@ -105,13 +99,6 @@ func (a *app) root() *cobra.Command {
 	a.addCommands(root)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
-}
-
-func (a *app) lookup(name, otherwise string) string {
-	if v, ok := a.env(name); ok {
-		return v
-	}
-	return otherwise
 }
 
 // command makes a command with its help: an example and its exit codes.

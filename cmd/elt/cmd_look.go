@@ -47,7 +47,7 @@ func (a *app) status(ctx context.Context, s *session, failIfStale bool) error {
 	}
 	if len(runs) == 0 {
 		fmt.Fprintf(a.out, "%s · %s · no run yet; start one: elt run\n", s.project.Name, s.target.Name)
-	} else if !a.flags.json {
+	} else if !a.flags.JSON {
 		r := runs[0]
 		fmt.Fprintf(a.out, "%s · %s · run %s: %s, started %s\n\n", s.project.Name, s.target.Name, r.ID, r.Status, r.StartedAt.In(s.project.Timezone).Format("2006-01-02 15:04:05"))
 	}

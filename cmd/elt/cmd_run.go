@@ -137,9 +137,9 @@ func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, ste
 // printer is what the terminal, the pipe or the machine on the other side gets.
 func (a *app) printer(s *session) event.Sink {
 	switch out, isFile := a.out.(*os.File); {
-	case a.flags.json:
+	case a.flags.JSON:
 		return report.NewJSON(a.out)
-	case a.flags.quiet:
+	case a.flags.Quiet:
 		return report.NewQuiet(a.err, s.project.Timezone)
 	case isFile && term.IsTerminal(int(out.Fd())):
 		return report.NewBars(a.out, s.project.Timezone)

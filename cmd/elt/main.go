@@ -8,6 +8,6 @@ import (
 )
 
 func main() {
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv}
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, wrap: failpoint(os.LookupEnv)}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }

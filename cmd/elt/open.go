@@ -47,20 +47,20 @@ func (s *session) close() error {
 
 // load reads the files of the project, models included; it opens nothing.
 func (a *app) load() (*session, error) {
-	prj, err := project.Load(a.flags.dir, project.Options{Kinds: a.kinds(), Env: a.env, EnvFile: a.flags.envFile, Target: a.flags.target})
+	prj, err := project.Load(a.flags.Dir, project.Options{Kinds: a.kinds(), Env: a.env, EnvFile: a.flags.EnvFile, Target: a.flags.Target})
 	if err != nil {
 		return nil, err
 	}
 	a.project = prj
-	target, err := prj.Target(a.flags.target)
+	target, err := prj.Target(a.flags.Target)
 	if err != nil {
 		return nil, usage("%w", err)
 	}
-	if a.flags.threads > 0 {
-		target.Threads = a.flags.threads
+	if a.flags.Threads > 0 {
+		target.Threads = a.flags.Threads
 	}
-	if a.flags.memory != "" {
-		target.Memory = a.flags.memory
+	if a.flags.Memory != "" {
+		target.Memory = a.flags.Memory
 	}
 	s := &session{project: prj, target: target}
 	if s.now, err = a.clock(prj); err != nil {
@@ -95,18 +95,18 @@ func parseModels(prj *project.Project, target *project.Target, parser sqlparse.P
 
 // clock is now, or what --as-of, ELT_NOW or the project say.
 func (a *app) clock(prj *project.Project) (time.Time, error) {
-	if a.flags.asOf == "" {
+	if a.flags.AsOf == "" {
 		if !prj.AsOf.IsZero() {
 			return prj.AsOf, nil
 		}
 		return time.Now(), nil
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, a.flags.asOf, prj.Timezone); err == nil {
+		if t, err := time.ParseInLocation(layout, a.flags.AsOf, prj.Timezone); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, usage("--as-of %q is no time, expected 2026-03-31T02:00:00+02:00 or 2026-03-31", a.flags.asOf)
+	return time.Time{}, usage("--as-of %q is no time, expected 2026-03-31T02:00:00+02:00 or 2026-03-31", a.flags.AsOf)
 }
 
 // engine splits a warehouse address into its engine and what is shown of it.
@@ -147,6 +147,9 @@ func (a *app) open(ctx context.Context, readOnly bool) (*session, error) {
 	driver, err := a.driver(ctx, s, readOnly)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
+	}
+	if a.wrap != nil {
+		driver = a.wrap(driver)
 	}
 	if readOnly {
 		s.db = warehouse.OpenReadOnly(driver)

@@ -14,7 +14,7 @@ import (
 // print writes rows under headings: aligned for people, a JSON object a line
 // with --json.
 func (a *app) print(headings []string, table [][]string) error {
-	if a.flags.json {
+	if a.flags.JSON {
 		enc := json.NewEncoder(a.out)
 		enc.SetEscapeHTML(false)
 		for _, row := range table {

@@ -342,6 +342,9 @@ func (l *loading) result(findings []check.Finding) event.Result {
 	}
 	tell(&res, rest)
 	for _, c := range d.Changes {
+		if l.from == "" && !l.FullRefresh { // a first load makes its table: that is no news
+			break
+		}
 		res.Warnings = append(res.Warnings, event.Warning{Subject: l.relation, Text: c})
 	}
 	return res

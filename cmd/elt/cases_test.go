@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"testing"
+
+	"elt/internal/rows"
+	"elt/internal/secret"
+	"elt/internal/testdb"
+	"elt/internal/warehouse"
+	"elt/internal/warehouse/duckdb"
+	"elt/internal/warehouse/postgres"
+)
+
+var updateWant = flag.Bool("update", false, "rewrite the want folders of the cases")
+
+func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
+
+const casesDir = "../../testdata/cases"
+
+// A case is a folder: a whole small project, the command lines to run, and want/
+// with what must come out of it. A line of `commands` is `ARGS` and, where it is
+// not 0, `=> EXIT`; a line `copy FROM TO` puts a file of the case in place first.
+// It runs on both warehouses, with the address in ${env:WAREHOUSE}.
+func TestCases(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir(casesDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		for _, engine := range []string{"duckdb", "postgres"} {
+			t.Run(e.Name()+"/"+engine, func(t *testing.T) {
+				t.Parallel()
+				runCase(t, filepath.Join(casesDir, e.Name()), engine)
+			})
+		}
+	}
+}
+
+func runCase(t *testing.T, source, engine string) {
+	dir := filepath.Join(t.TempDir(), "project")
+	if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	addr := "duckdb:wh.duckdb"
+	if engine == "postgres" {
+		addr = testdb.URL(t)
+	}
+	var stderr bytes.Buffer
+	script, err := os.ReadFile(filepath.Join(source, "commands"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(string(script)), "\n") {
+		step(t, dir, addr, line, &stderr)
+	}
+	want(t, source, "stderr", scrub(stderr.String(), dir, addr))
+	for _, table := range wanted(t, source, "tables") {
+		want(t, source, "tables/"+table, dump(t, dir, addr, strings.TrimSuffix(table, ".csv")))
+	}
+	for _, object := range wanted(t, source, "destination") {
+		got, err := os.ReadFile(filepath.Join(dir, ".elt", "fake", object))
+		if err != nil {
+			t.Error(err)
+		}
+		want(t, source, "destination/"+object, withoutIDs(string(got)))
+	}
+}
+
+func step(t *testing.T, dir, addr, line string, stderr *bytes.Buffer) {
+	t.Helper()
+	if parts := strings.Fields(line); parts[0] == "copy" {
+		data, err := os.ReadFile(filepath.Join(dir, parts[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, parts[2]), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	args, exit := line, 0
+	if i := strings.Index(line, "=>"); i >= 0 {
+		if _, err := fmt.Sscan(line[i+2:], &exit); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		args = line[:i]
+	}
+	got, out := elt(t, dir, addr, stderr, nil, strings.Fields(args)...)
+	if got != exit {
+		t.Errorf("elt %s: exit %d, want %d\n%s\n%s", args, got, exit, out, stderr)
+	}
+}
+
+// elt runs a command line in process, in dir, on the warehouse at addr.
+func elt(t *testing.T, dir, addr string, stderr *bytes.Buffer, wrap func(warehouse.Driver) warehouse.Driver, args ...string) (int, string) {
+	t.Helper()
+	var out bytes.Buffer
+	a := &app{in: strings.NewReader(""), out: &out, err: stderr, wrap: wrap, env: func(name string) (string, bool) {
+		switch name {
+		case "WAREHOUSE":
+			return addr, true
+		case "HOME":
+			return dir, true
+		}
+		return "", false
+	}}
+	code := a.run(context.WithoutCancel(t.Context()), append([]string{"-C", dir}, args...))
+	return code, out.String()
+}
+
+// openAt opens the warehouse at addr of the project in dir for a test to look at.
+func openAt(t *testing.T, dir, addr string) *warehouse.DB {
+	t.Helper()
+	var d warehouse.Driver
+	var err error
+	if path, ok := strings.CutPrefix(addr, "duckdb:"); ok {
+		d, err = duckdb.Open(t.Context(), duckdb.Options{Path: filepath.Join(dir, path), TimeZone: "Europe/Berlin"})
+	} else {
+		d, err = postgres.Open(t.Context(), secret.New(addr), postgres.Options{TimeZone: "Europe/Berlin"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return warehouse.OpenReadOnly(d)
+}
+
+// dump prints a table as CSV in a form that both engines share: columns by name
+// without those of elt, values as canonical text, lines sorted.
+func dump(t *testing.T, dir, addr, table string) string {
+	t.Helper()
+	db := openAt(t, dir, addr)
+	defer db.Close()
+	schema, name, _ := strings.Cut(table, ".")
+	tab := warehouse.Table{Schema: schema, Name: name}
+	var names, exprs []string
+	err := db.View(t.Context(), func(ctx context.Context, tx *warehouse.Tx) error {
+		cols, err := tx.Schema(ctx, tab)
+		sort.Slice(cols, func(i, j int) bool { return cols[i].Name < cols[j].Name })
+		for _, c := range cols {
+			if !strings.HasPrefix(c.Name, warehouse.Reserved) {
+				names = append(names, c.Name)
+				exprs = append(exprs, "coalesce("+db.Dialect().Canonical(warehouse.Quote(c.Name), c.Type)+", 'NULL')")
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(names) == 0 {
+		return "no table\n"
+	}
+	var lines []string
+	err = warehouse.Each(t.Context(), db, "SELECT "+strings.Join(exprs, " || ',' || ")+" FROM "+tab.String(), func(r rows.Row) error {
+		lines = append(lines, strings.Clone(r.String(0)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sort.Strings(lines)
+	return strings.Join(append([]string{strings.Join(names, ",")}, lines...), "\n") + "\n"
+}
+
+func wanted(t *testing.T, source, folder string) []string {
+	t.Helper()
+	root := filepath.Join(source, "want", folder)
+	var out []string
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if os.IsNotExist(err) {
+			return nil
+		}
+		if err == nil && !d.IsDir() && !strings.HasSuffix(path, ".FAIL") {
+			rel, _ := filepath.Rel(root, path)
+			out = append(out, filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// want compares got with want/name; what differs is written beside it as .FAIL.
+func want(t *testing.T, source, name, got string) {
+	t.Helper()
+	path := filepath.Join(source, "want", name)
+	if *updateWant {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	expected, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if string(expected) != got {
+		if err := os.WriteFile(path+".FAIL", []byte(got), 0o600); err != nil {
+			t.Log(err)
+		}
+		t.Errorf("%s differs\ngot:\n%s\nwant:\n%s", name, got, expected)
+	}
+}
+
+var opID = regexp.MustCompile(`,"op_id":"[^"]*","batch":"[^"]*"`)
+
+// withoutIDs drops what differs from run to run.
+func withoutIDs(s string) string {
+	lines := strings.Split(strings.TrimSpace(opID.ReplaceAllString(s, "")), "\n")
+	sort.Strings(lines)
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func scrub(s, dir, addr string) string {
+	return strings.NewReplacer(addr, "WAREHOUSE", dir, "PROJECT").Replace(s)
+}

@@ -42,6 +42,8 @@ type Driver struct {
 	locks namedLocks
 
 	mu     sync.Mutex
+	remote bool      // another process owns the file and answers for it
+	server *server   // nil: not serving
 	db     *instance // nil: closed, or to be opened again by the next Begin
 	closed bool
 }
@@ -56,7 +58,9 @@ type instance struct {
 	broken    bool // a fatal error: no transaction may begin any more
 }
 
-// Open opens the file of opts. An error of kind Locked names who owns it.
+// Open opens the file of opts. An error of kind Locked names who owns it. When
+// that process serves the file, a read-only driver asks it instead; then each
+// query sees a snapshot of its own, also within one transaction.
 func Open(ctx context.Context, opts Options) (*Driver, error) {
 	d := &Driver{opts: opts, locks: namedLocks{path: opts.Path}}
 	deadline := time.Now().Add(opts.WaitForLock)
@@ -64,6 +68,10 @@ func Open(ctx context.Context, opts Options) (*Driver, error) {
 		db, err := open(ctx, opts)
 		if err == nil {
 			d.db = db
+			return d, nil
+		}
+		if opts.ReadOnly && warehouse.KindOf(err) == warehouse.KindLocked && reached(ctx, opts.Path) {
+			d.remote = true
 			return d, nil
 		}
 		if warehouse.KindOf(err) != warehouse.KindLocked || !time.Now().Before(deadline) {
@@ -212,6 +220,9 @@ func (d *Driver) Dialect() *warehouse.Dialect { return newDialect() }
 // Begin implements [warehouse.Driver]. After a fatal error, such as a full disk,
 // it waits for the transactions that were open and opens the file again.
 func (d *Driver) Begin(ctx context.Context, readOnly bool) (warehouse.DriverTx, error) {
+	if d.remote {
+		return remote{path: d.opts.Path}, nil
+	}
 	for {
 		db, err := d.current(ctx)
 		if err != nil {
@@ -268,8 +279,16 @@ func (d *Driver) current(ctx context.Context) (*instance, error) {
 // Close checkpoints as far as that goes and closes the file.
 func (d *Driver) Close() error {
 	d.mu.Lock()
+	served := d.server
+	d.server = nil
+	d.mu.Unlock()
+	if served != nil { // without the mutex, which its answers may be waiting for
+		served.close()
+	}
+	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	if d.closed || d.remote {
+		d.closed = true
 		return nil
 	}
 	d.closed = true

@@ -60,6 +60,9 @@ func hold(path string) error {
 	if _, err := warehouse.Open(context.Background(), d); err != nil {
 		return err
 	}
+	if err := d.Serve(); err != nil {
+		return err
+	}
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin) // its end is the signal
 	return d.Close()

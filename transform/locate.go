@@ -50,9 +50,10 @@ func (e *PlacedError) Error() string { return e.Mistake.Error() }
 // Unwrap gives the engine's error, for its kind.
 func (e *PlacedError) Unwrap() []error { return []error{e.Mistake, e.Err} }
 
-// firstLine is the message without the engine's own excerpt, which shows a
-// statement that nobody wrote.
+// firstLine is the message without the place and the excerpt that the drivers
+// put into it: they are those of a statement that nobody wrote.
 func firstLine(s string) string {
+	s = regexp.MustCompile(` at line \d+, column \d+`).ReplaceAllString(s, "")
 	if i := strings.Index(s, "\n\nLINE "); i >= 0 {
 		return s[:i]
 	}

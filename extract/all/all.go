@@ -1,4 +1,4 @@
-// Package all lists the kinds of sources that this binary has.
+// Package all names the kinds of sources that are in the binary.
 package all
 
 import (

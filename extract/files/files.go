@@ -1,13 +1,16 @@
-// Package files is the source of CSV, JSON and Parquet files on this machine,
-// plain or gzipped, which DuckDB's own readers take in.
+// Package files is the source of plain files: CSV, JSON, JSON lines and Parquet,
+// also compressed with gzip, found by patterns. It keeps a ledger of what was
+// read, so that a run reads new and rewritten files only.
+//
+// A file that vanishes stays in the ledger, and its rows stay in the table. A
+// window reads every file: which rows lie in it, the load decides.
 package files
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,194 +19,161 @@ import (
 	"elt/internal/scan"
 )
 
-// SourceConfig are the keys of a source of type files.
-type SourceConfig struct {
-	Path   string          `yaml:"path" json:"path" jsonschema:"required,description=Pattern of the files with * ? [] and ** relative to the project; {stream} stands for the name of the stream"`
-	Format string          `yaml:"format,omitempty" json:"format,omitempty" jsonschema:"enum=csv,enum=json,enum=jsonl,enum=parquet,description=By the ending of the files when left out"`
-	CSV    scan.CSVOptions `yaml:"csv,omitempty" json:"csv,omitempty"`
+// Options are the keys of a source of files; a stream may set them for itself.
+type Options struct {
+	Path   string          `yaml:"path,omitempty" json:"path,omitempty" jsonschema:"description=Pattern of the files relative to the project; * and ? match inside a name and ** any folders and {stream} is the name of the stream"`
+	Format string          `yaml:"format,omitempty" json:"format,omitempty" jsonschema:"enum=csv,enum=json,enum=jsonl,enum=parquet,description=Format of the files; by their extension when left out"`
+	CSV    scan.CSVOptions `yaml:"csv,omitempty" json:"csv,omitempty" jsonschema:"description=Dialect of CSV files"`
 }
 
-// StreamConfig are the keys of a stream of such a source; they win over those of
-// the source.
-type StreamConfig struct {
-	Path   string           `yaml:"path,omitempty" json:"path,omitempty" jsonschema:"description=Pattern of this stream's files"`
-	Format string           `yaml:"format,omitempty" json:"format,omitempty" jsonschema:"enum=csv,enum=json,enum=jsonl,enum=parquet"`
-	CSV    *scan.CSVOptions `yaml:"csv,omitempty" json:"csv,omitempty"`
-}
-
-// Kind is the kind of source named files.
+// Kind is the kind of source that a project calls files.
 func Kind() extract.Kind {
 	return extract.Kind{
 		Name:   "files",
-		Source: func() any { return &SourceConfig{} },
-		Stream: func() any { return &StreamConfig{} },
+		Source: func() any { return &Options{} },
+		Stream: func() any { return &Options{} },
 		Open:   open,
 	}
 }
 
-// Dirs are the folders that a source with these keys reads: the fixed part of
-// each pattern.
+// Dirs are the folders, absolute, that a source with these options reads below:
+// what an engine that reads the files itself must be let into.
 func Dirs(dir string, source any, streams ...any) []string {
 	var out []string
-	if c, ok := source.(*SourceConfig); ok && c != nil {
-		out = append(out, base(dir, c.Path))
-	}
-	for _, s := range streams {
-		if c, ok := s.(*StreamConfig); ok && c != nil && c.Path != "" {
-			out = append(out, base(dir, c.Path))
+	for _, o := range append([]any{source}, streams...) {
+		opts, ok := o.(*Options)
+		if !ok || opts == nil || opts.Path == "" {
+			continue
 		}
+		out = append(out, base(absolute(dir, strings.ReplaceAll(opts.Path, placeholder, "*"))))
 	}
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
-// base is the folder in front of the first wildcard.
-func base(dir, pattern string) string {
-	pattern = absolute(dir, pattern)
-	if i := strings.IndexAny(pattern, "*?[{"); i >= 0 {
-		pattern = pattern[:i]
-	}
-	return filepath.Dir(pattern + "x")
-}
+// placeholder stands for the name of the stream in a path.
+const placeholder = "{stream}"
 
-func absolute(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	return filepath.Join(dir, path)
-}
-
-// source implements [extract.Source].
 type source struct {
-	config  extract.Config
-	files   SourceConfig
-	streams []extract.StreamConfig
+	dir     string
+	streams map[string]*stream
 }
 
 func open(_ context.Context, c extract.Config) (extract.Source, error) {
-	cfg, ok := c.Source.(*SourceConfig)
-	if !ok || cfg == nil {
-		return nil, errors.New("a source of type files needs path: the pattern of its files")
+	common, _ := c.Source.(*Options)
+	if common == nil {
+		common = &Options{}
 	}
-	return &source{config: c, files: *cfg, streams: c.Streams}, nil
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("folder of the project: %w", err)
+	}
+	zone := ""
+	if c.Location != nil {
+		zone = c.Location.String()
+	}
+	s := &source{dir: dir, streams: map[string]*stream{}}
+	declared := c.Streams
+	if len(declared) == 0 {
+		if common.Path == "" {
+			return nil, errors.New("a source of files needs a `path`, such as data/*.csv")
+		}
+		declared = []extract.StreamConfig{{Name: discovered(common.Path)}}
+	}
+	for _, d := range declared {
+		st := &stream{config: d, dir: dir, options: *common, zone: zone}
+		if own, _ := d.Options.(*Options); own != nil {
+			st.options = merged(*common, *own)
+		}
+		if st.options.Path == "" {
+			return nil, fmt.Errorf("stream %s has no `path`; give it or its source one, such as data/%s/*.csv", d.Name, d.Name)
+		}
+		if err := valid(st.options.Format); err != nil {
+			return nil, fmt.Errorf("stream %s: %w", d.Name, err)
+		}
+		st.pattern = strings.ReplaceAll(st.options.Path, placeholder, d.Name)
+		s.streams[d.Name] = st
+	}
+	return s, nil
 }
 
-func (s *source) Close() error { return nil }
-
-// Streams implements [extract.Source]: the declared ones, for files have no
-// names of their own.
-func (s *source) Streams(_ context.Context, names ...string) ([]extract.Stream, error) {
-	var out []extract.Stream
-	var known []string
-	for _, st := range s.streams {
-		known = append(known, st.Name)
+// discovered is the name of the one stream of a source that declares none: the
+// name of the file, or of the last folder before a pattern.
+func discovered(path string) string {
+	name := filepath.Base(path)
+	if pattern(name) {
+		name = filepath.Base(base(path))
 	}
+	name, _, _ = strings.Cut(name, ".")
+	if name == "" {
+		return "files"
+	}
+	return strings.ToLower(strings.ReplaceAll(name, " ", "_"))
+}
+
+func merged(common, own Options) Options {
+	if own.Path == "" {
+		own.Path = common.Path
+	}
+	if own.Format == "" {
+		own.Format = common.Format
+	}
+	if zeroCSV(own.CSV) {
+		own.CSV = common.CSV
+	}
+	return own
+}
+
+func zeroCSV(o scan.CSVOptions) bool {
+	return o.Delimiter == "" && o.Quote == "" && o.Escape == "" && o.Header == nil && len(o.Null) == 0 && o.Skip == 0 && o.Encoding == ""
+}
+
+// Streams implements [extract.Source].
+func (s *source) Streams(_ context.Context, names ...string) ([]extract.Stream, error) {
+	known := slices.Sorted(maps.Keys(s.streams))
 	if len(names) == 0 {
 		names = known
 	}
 	names = slices.Clone(names)
 	slices.Sort(names)
-	for _, name := range names {
-		i := slices.Index(known, name)
-		if i < 0 {
-			return nil, fmt.Errorf("no stream %q, expected one of %s", name, strings.Join(known, ", "))
-		}
-		st, err := s.stream(s.streams[i])
-		if err != nil {
-			return nil, err
+	var out []extract.Stream
+	for _, name := range slices.Compact(names) {
+		st, ok := s.streams[name]
+		if !ok {
+			return nil, fmt.Errorf("this source of files has no stream %q, only %s", name, strings.Join(known, ", "))
 		}
 		out = append(out, st)
 	}
 	return out, nil
 }
 
-func (s *source) stream(c extract.StreamConfig) (*stream, error) {
-	st := &stream{config: c, dir: s.config.Dir, pattern: s.files.Path, format: scan.Format(s.files.Format), csv: s.files.CSV}
-	if o, ok := c.Options.(*StreamConfig); ok && o != nil {
-		if o.Path != "" {
-			st.pattern = o.Path
-		}
-		if o.Format != "" {
-			st.format = scan.Format(o.Format)
-		}
-		if o.CSV != nil {
-			st.csv = *o.CSV
-		}
-	}
-	if st.pattern == "" {
-		return nil, fmt.Errorf("stream %s has no path, expected one on the stream or its source", c.Name)
-	}
-	st.pattern = strings.ReplaceAll(st.pattern, "{stream}", c.Name)
-	return st, nil
-}
+// Close implements [extract.Source]; nothing is open between reads.
+func (s *source) Close() error { return nil }
 
-// find lists the files of a pattern, sorted, with their names relative to the
-// project. No file at all is an error: a typing mistake must not look like an
-// empty source.
-func find(dir, pattern string) ([]scan.File, error) {
-	full := absolute(dir, pattern)
-	var paths []string
-	var err error
-	if head, tail, deep := strings.Cut(full, "**"); deep {
-		paths, err = walk(filepath.Dir(head+"x"), full, strings.TrimPrefix(tail, "/"))
-	} else {
-		paths, err = filepath.Glob(full)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("pattern %s: %w", pattern, err)
-	}
-	var out []scan.File
-	for _, p := range paths {
-		info, err := os.Stat(p)
-		if err != nil {
-			return nil, err
-		}
-		if info.Mode().IsRegular() {
-			out = append(out, scan.File{Path: p, Name: display(dir, p), Size: info.Size(), Modified: info.ModTime().UTC()})
-		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no file matches %s; patterns start at the project's folder, %s", pattern, dir)
-	}
-	slices.SortFunc(out, func(a, b scan.File) int { return strings.Compare(a.Name, b.Name) })
-	return out, nil
-}
-
-// walk finds the files below root whose path from any folder on matches tail.
-func walk(root, full, tail string) ([]string, error) {
-	if _, err := filepath.Match(tail, ""); err != nil {
-		return nil, err
-	}
-	var out []string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		if ok, _ := filepath.Match(tail, filepath.Base(path)); ok { // the pattern was checked above
-			out = append(out, path)
-		}
+func valid(format string) error {
+	switch scan.Format(format) {
+	case "", scan.CSV, scan.JSON, scan.JSONLines, scan.Parquet:
 		return nil
-	})
-	return out, err
-}
-
-func display(dir, path string) string {
-	if rel, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(rel, "..") {
-		return filepath.ToSlash(rel)
+	default:
+		return fmt.Errorf("unknown format %q, expected csv, json, jsonl or parquet", format)
 	}
-	return filepath.ToSlash(path)
 }
 
-// formatOf tells the format of a file by its ending.
-func formatOf(name string) (scan.Format, error) {
-	switch filepath.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")) {
-	case ".csv", ".tsv", ".txt":
-		return scan.CSV, nil
-	case ".jsonl", ".ndjson":
-		return scan.JSONLines, nil
+// formatOf is the format that a file's extension says.
+func formatOf(name string) (format scan.Format, tabs bool, err error) {
+	lower := strings.ToLower(name)
+	switch ext := filepath.Ext(strings.TrimSuffix(lower, ".gz")); ext {
+	case ".csv":
+		return scan.CSV, false, nil
+	case ".tsv":
+		return scan.CSV, true, nil
 	case ".json":
-		return scan.JSON, nil
-	case ".parquet":
-		return scan.Parquet, nil
+		return scan.JSON, false, nil
+	case ".jsonl", ".ndjson":
+		return scan.JSONLines, false, nil
+	case ".parquet", ".pq":
+		return scan.Parquet, false, nil
+	default:
+		return "", false, fmt.Errorf("%s: cannot tell the format from the extension %q; set `format:` to csv, json, jsonl or parquet, or narrow `path:`", name, ext)
 	}
-	return "", fmt.Errorf("%s: the ending tells no format; say format: csv, json, jsonl or parquet", name)
 }

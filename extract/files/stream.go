@@ -2,79 +2,149 @@ package files
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/zeebo/xxh3"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"elt/extract"
+	"elt/internal/duckread"
 	"elt/internal/scan"
 )
 
-// stream implements [extract.Stream] over the files of one pattern.
+// stream is one set of files.
 type stream struct {
 	config  extract.StreamConfig
 	dir     string
-	pattern string
-	format  scan.Format
-	csv     scan.CSVOptions
+	pattern string // as the project says it, with the stream's name in place
+	options Options
+	zone    string // of the project; "": UTC
 }
 
-// Spec implements [extract.Stream]. The columns are known when files are read.
+// Spec implements [extract.Stream].
 func (s *stream) Spec() extract.Spec {
 	return extract.Spec{Name: s.config.Name, Key: s.config.Key, Cursor: s.config.Cursor, Time: s.config.Time, Files: true}
 }
 
-// Open implements [extract.Stream]: it reads the files that are new or were
-// rewritten since the ledger of r.From. A window and a limit do not narrow what
-// is read: a file is the unit. A file that is gone stays in the ledger, and its
-// rows where they are.
+// snapshot is the scan of the files that are new.
+type snapshot struct {
+	ledger ledger
+	found  map[string]found // the files that are read, by name
+	parts  []scan.Part
+}
+
+// found is a file as it was when the scan was opened.
+type found struct {
+	path  string
+	entry entry
+}
+
+// Open implements [extract.Stream].
 func (s *stream) Open(ctx context.Context, r extract.Request) (scan.Scan, error) {
+	out, err := s.open(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("files of %s: %w", s.config.Name, err)
+	}
+	return out, nil
+}
+
+func (s *stream) open(ctx context.Context, r extract.Request) (*snapshot, error) {
+	paths, err := glob(absolute(s.dir, s.pattern))
+	if err != nil {
+		return nil, err
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("no file matches %s in %s; correct `path:`, or put a file there", s.pattern, s.dir)
+	}
 	known, err := parseLedger(r.From)
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", s.config.Name, err)
+		return nil, err
 	}
-	files, err := find(s.dir, s.pattern)
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", s.config.Name, err)
-	}
-	if !r.Window.IsZero() {
-		known = ledger{Version: 1, Files: map[string]entry{}}
-	}
-	sc := &filesScan{after: ledger{Version: 1, Files: maps.Clone(known.Files)}}
-	groups := map[scan.Format][]scan.File{}
-	for _, f := range files {
-		if err := ctx.Err(); err != nil {
+	sc := &snapshot{ledger: ledger{Version: ledgerVersion, Files: maps.Clone(known.Files)}, found: map[string]found{}}
+	var groups []scan.Files
+	for _, path := range paths {
+		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		now, fresh, err := known.look(f)
+		f := scan.File{Path: path, Name: s.name(path)}
+		info, err := os.Stat(path)
 		if err != nil {
-			return nil, fmt.Errorf("stream %s: %w", s.config.Name, err)
+			return nil, fmt.Errorf("read %s: %w", f.Name, reason(err))
 		}
-		sc.after.Files[f.Name] = now
-		if !fresh {
-			continue
-		}
-		format := s.format
-		if format == "" {
-			if format, err = formatOf(f.Name); err != nil {
-				return nil, fmt.Errorf("stream %s: %w", s.config.Name, err)
+		e := entryOf(info)
+		if old, ok := known.Files[f.Name]; ok && r.Window.IsZero() {
+			same, err := unchanged(path, old, &e)
+			if err != nil {
+				return nil, fmt.Errorf("read %s: %w", f.Name, reason(err))
+			}
+			if same {
+				sc.ledger.Files[f.Name] = e
+				continue
 			}
 		}
-		groups[format] = append(groups[format], f)
+		sc.found[f.Name] = found{path, e}
+		if groups, err = s.put(groups, f); err != nil {
+			return nil, err
+		}
 	}
-	for _, format := range slices.Sorted(maps.Keys(groups)) {
-		sc.parts = append(sc.parts, scan.Part{Files: &scan.Files{Format: format, Paths: groups[format], Columns: s.columns(), CSV: s.csv}})
+	for _, g := range groups {
+		sc.parts = append(sc.parts, s.part(g, r))
 	}
 	return sc, nil
+}
+
+// unchanged compares by size and time, and where they differ by content; e gets
+// the hash that is known then.
+func unchanged(path string, old entry, e *entry) (bool, error) {
+	if old.same(*e) {
+		e.Hash = old.Hash
+		return true, nil
+	}
+	if old.Size != e.Size {
+		return false, nil
+	}
+	sum, err := hash(path)
+	if err != nil {
+		return false, err
+	}
+	e.Hash = sum
+	return sum == old.Hash, nil
+}
+
+// name is path as the project sees it, or path itself outside of the project.
+func (s *stream) name(path string) string {
+	rel, err := filepath.Rel(s.dir, path)
+	if err != nil || strings.HasPrefix(rel, ".."+string(filepath.Separator)) && filepath.IsAbs(s.pattern) {
+		return filepath.ToSlash(path)
+	}
+	return filepath.ToSlash(rel)
+}
+
+// put adds f to the group of its format; one part holds what one reader reads.
+func (s *stream) put(groups []scan.Files, f scan.File) ([]scan.Files, error) {
+	format, csv := scan.Format(s.options.Format), s.options.CSV
+	byName, tabs, err := formatOf(f.Name)
+	if format == "" {
+		if err != nil {
+			return nil, err
+		}
+		format = byName
+	}
+	if tabs && format == scan.CSV && csv.Delimiter == "" {
+		csv.Delimiter = "\t"
+	}
+	i := slices.IndexFunc(groups, func(g scan.Files) bool { return g.Format == format && g.CSV.Delimiter == csv.Delimiter })
+	if i < 0 {
+		i = len(groups)
+		groups = append(groups, scan.Files{Format: format, Columns: s.columns(), CSV: csv})
+	}
+	groups[i].Paths = append(groups[i].Paths, f)
+	return groups, nil
 }
 
 func (s *stream) columns() []scan.Column {
@@ -85,81 +155,54 @@ func (s *stream) columns() []scan.Column {
 	return out
 }
 
-// filesScan implements [scan.Scan].
-type filesScan struct {
-	parts []scan.Part
-	after ledger
+// part is g as data, so that a warehouse which can reads it itself, or as a
+// reader where the request asks for less than all of it.
+func (s *stream) part(g scan.Files, r extract.Request) scan.Part {
+	if r.Limit == 0 && len(r.Columns) == 0 {
+		return scan.Part{Files: &g}
+	}
+	return scan.Part{Open: func(ctx context.Context) (array.RecordReader, error) {
+		reader, err := duckread.Open(ctx, g, r.Reject, s.zone)
+		if err != nil {
+			return nil, err
+		}
+		return less(reader, r.Columns, r.Limit)
+	}}
 }
 
-func (s *filesScan) Schema() *arrow.Schema  { return nil }
-func (s *filesScan) Parts() []scan.Part     { return s.parts }
-func (s *filesScan) Counted() (int64, bool) { return 0, false }
+// Schema implements [scan.Scan]: what the files hold is known when they are read.
+func (s *snapshot) Schema() *arrow.Schema { return nil }
 
-func (s *filesScan) Close() error { return nil }
+// Parts implements [scan.Scan].
+func (s *snapshot) Parts() []scan.Part { return s.parts }
 
-// Cursor is the ledger; "" when there was nothing to read.
-func (s *filesScan) Cursor() scan.Cursor {
+// Cursor implements [scan.Scan]. A file that is not any more what it was when
+// the scan was opened is left out: the next run reads it again.
+func (s *snapshot) Cursor() scan.Cursor {
 	if len(s.parts) == 0 {
 		return ""
 	}
-	text, err := json.Marshal(s.after)
+	for name, f := range s.found {
+		delete(s.ledger.Files, name)
+		sum, err := hash(f.path)
+		if err != nil {
+			continue
+		}
+		if info, err := os.Stat(f.path); err != nil || !entryOf(info).same(f.entry) {
+			continue
+		}
+		f.entry.Hash = sum
+		s.ledger.Files[name] = f.entry
+	}
+	c, err := s.ledger.cursor()
 	if err != nil {
-		return "" // maps of strings and numbers always marshal
+		return "" // texts and numbers always marshal; without a cursor all is read again
 	}
-	return scan.Cursor(text)
+	return c
 }
 
-// ledger is the cursor of a stream of files: what was read, by name.
-type ledger struct {
-	Version int              `json:"v"`
-	Files   map[string]entry `json:"files"`
-}
+// Counted implements [scan.Scan]: files carry no count that holds for all formats.
+func (s *snapshot) Counted() (int64, bool) { return 0, false }
 
-// entry is one file as it was read.
-type entry struct {
-	Size     int64     `json:"size"`
-	Modified time.Time `json:"mtime"`
-	Hash     string    `json:"hash"` // XXH3-128 of its bytes
-}
-
-func parseLedger(c scan.Cursor) (ledger, error) {
-	l := ledger{Version: 1, Files: map[string]entry{}}
-	if c == "" {
-		return l, nil
-	}
-	if err := json.Unmarshal([]byte(c), &l); err != nil || l.Version != 1 {
-		return l, errors.New("the stored cursor is no ledger of files; was the source of another type? Read it anew with --full-refresh")
-	}
-	if l.Files == nil {
-		l.Files = map[string]entry{}
-	}
-	return l, nil
-}
-
-// look tells how a file is now and whether it must be read. Size and time alone
-// tell that it is unchanged; only the content tells that it is not.
-func (l ledger) look(f scan.File) (now entry, fresh bool, err error) {
-	was, known := l.Files[f.Name]
-	now = entry{Size: f.Size, Modified: f.Modified, Hash: was.Hash}
-	if known && was.Size == now.Size && was.Modified.Equal(now.Modified) {
-		return was, false, nil
-	}
-	if now.Hash, err = hashOf(f.Path); err != nil {
-		return now, false, err
-	}
-	return now, !known || was.Hash != now.Hash, nil
-}
-
-func hashOf(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := xxh3.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	sum := h.Sum128().Bytes()
-	return hex.EncodeToString(sum[:]), nil
-}
+// Close implements [scan.Scan].
+func (s *snapshot) Close() error { return nil }

@@ -1,0 +1,227 @@
+package duckread
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+
+	"elt/internal/rows"
+	"elt/internal/scan"
+)
+
+// raw is the type that a JSON value is read as: one that takes in any value, so
+// that a cast which fails is seen and not a silent NULL.
+func (c column) raw() string {
+	if nested(c.typ) || strings.EqualFold(c.typ, "JSON") {
+		return "JSON"
+	}
+	return "VARCHAR"
+}
+
+// plain reports that the raw value is the value.
+func (c column) plain() bool {
+	upper := strings.ToUpper(c.typ)
+	return upper == "JSON" || upper == "VARCHAR" || upper == "TEXT"
+}
+
+// value is c's value from expr, and fits whether the cast loses it.
+func (c column) value(expr string) string {
+	if c.plain() {
+		return expr
+	}
+	return "TRY_CAST(" + expr + " AS " + c.typ + ")"
+}
+
+func (c column) fits(expr string) string {
+	if c.plain() {
+		return ""
+	}
+	return "(" + expr + " IS NULL OR " + c.value(expr) + " IS NOT NULL)"
+}
+
+// rawColumns are the columns as read_json takes them.
+func rawColumns(cols []column) string {
+	out := make([]string, len(cols))
+	for i, c := range cols {
+		out[i] = literal(c.source) + ": " + literal(c.raw())
+	}
+	return "{" + strings.Join(out, ", ") + "}"
+}
+
+// items selects every column out of its raw value; good is true for rows whose
+// every value fits.
+func items(cols []column) (items []string, good string) {
+	var conditions []string
+	for _, c := range cols {
+		items = append(items, c.value(quote(c.source))+" AS "+quote(c.name))
+		if f := c.fits(quote(c.source)); f != "" {
+			conditions = append(conditions, f)
+		}
+	}
+	if len(conditions) == 0 {
+		return items, "true"
+	}
+	return items, "(" + strings.Join(conditions, " AND ") + ")"
+}
+
+// reason is an expression that says which values do not fit which types.
+func reason(cols []column) string {
+	var parts []string
+	for _, c := range cols {
+		if f := c.fits(quote(c.source)); f != "" {
+			parts = append(parts, "CASE WHEN NOT "+f+" THEN "+literal("column "+c.name+": expected "+c.typ+", found ")+" || left(CAST("+quote(c.source)+" AS VARCHAR), 200) END")
+		}
+	}
+	if len(parts) == 0 {
+		return "''"
+	}
+	return "concat_ws('; ', " + strings.Join(parts, ", ") + ")"
+}
+
+// zones makes timestamps whose texts have an offset into timestamps with time
+// zone: the sniffer would take the offset and throw it away.
+func (p *plan) zones(ctx context.Context, e Execer) error {
+	var at []int
+	var cols []column
+	for i, c := range p.cols {
+		if c.sniffed == "TIMESTAMP" && !c.declared {
+			at, cols = append(at, i), append(cols, column{source: c.source, typ: "VARCHAR"})
+		}
+	}
+	if len(at) == 0 {
+		return nil
+	}
+	tests := make([]string, len(cols))
+	for i, c := range cols {
+		tests[i] = "bool_or(regexp_matches(" + quote(c.source) + `, '([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)$') AND length(` + quote(c.source) + ") > 10)"
+	}
+	r, err := e.Query(ctx, "SELECT "+strings.Join(tests, ", ")+" FROM ("+p.rawRows(cols)+" LIMIT 2000)")
+	if err != nil {
+		return err
+	}
+	return rows.Each(r, func(row rows.Row) error {
+		for i, j := range at {
+			if row.Bool(i) {
+				p.cols[j].typ = "TIMESTAMP WITH TIME ZONE"
+			}
+		}
+		return nil
+	})
+}
+
+// rawRows selects cols of all files as they stand there.
+func (p *plan) rawRows(cols []column) string {
+	parts := make([]string, len(p.groups))
+	for i, g := range p.groups {
+		parts[i] = "SELECT * FROM " + p.rawReader(g, cols, "")
+	}
+	return strings.Join(parts, " UNION ALL ")
+}
+
+// rawReader reads cols of g as they stand there.
+func (p *plan) rawReader(g group, cols []column, more string) string {
+	if p.f.Format == scan.JSONLines {
+		more += ", format='newline_delimited', ignore_errors=true"
+	}
+	return "read_json(" + pathList(g.files) + ", hive_partitioning=false" + g.compression() + more + ", columns=" + rawColumns(cols) + ")"
+}
+
+// lines reads JSON lines by DuckDB's reader and proves by a count of the lines
+// that nothing was lost: it makes a row of NULLs of a line that it cannot read.
+// Where the counts differ the rows are taken back and read line by line.
+func (w *writer) lines(ctx context.Context) (int64, error) {
+	var total int64
+	for _, g := range w.plan.groups {
+		n, err := w.lineGroup(ctx, g)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+func (w *writer) lineGroup(ctx context.Context, g group) (int64, error) {
+	if len(g.cols) > 0 {
+		var some []string
+		for _, c := range g.cols {
+			some = append(some, quote(c.source)+" IS NOT NULL")
+		}
+		list, good := items(g.cols)
+		from := w.plan.rawReader(g, g.cols, ", filename="+literal(fileColumn)) + " WHERE (" + strings.Join(some, " OR ") + ") AND " + good
+		n, lines, err := w.insertTallied(ctx, g.files, g.files, w.insertSQL(append(list, nameItem(g.files)), from))
+		if err != nil || n == lines {
+			return n, err
+		}
+	}
+	names := make([]string, len(g.files))
+	for i, f := range g.files {
+		names[i] = literal(f.Name)
+	}
+	if _, err := w.e.Exec(ctx, "DELETE FROM "+w.into+" WHERE "+quote(sourceFile)+" IN ("+strings.Join(names, ", ")+")"); err != nil {
+		return 0, of(g.files, err)
+	}
+	var total int64
+	for _, f := range g.files {
+		n, err := w.lineByLine(ctx, f)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// documents reads whole JSON documents. Their rows have no line to name, so all
+// are read once into a table from which good and bad ones go their ways.
+func (w *writer) documents(ctx context.Context) (int64, error) {
+	var total int64
+	for _, g := range w.plan.groups {
+		n, err := w.documentGroup(ctx, g)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+func (w *writer) documentGroup(ctx context.Context, g group) (int64, error) {
+	tmp := "temp.main." + quote("_elt_json_"+strings.ToLower(rand.Text()[:10]))
+	from := w.plan.rawReader(g, g.cols, ", filename="+literal(fileColumn))
+	list, good := items(g.cols)
+	direct := good == "true"
+	source := from
+	if !direct {
+		if _, err := w.insertWhole(ctx, g, "CREATE TEMP TABLE "+strings.TrimPrefix(tmp, "temp.main.")+" AS SELECT * FROM "+from); err != nil {
+			return 0, err
+		}
+		source = tmp + " WHERE " + good
+	}
+	n, err := w.insertWhole(ctx, g, w.insertSQL(append(list, nameItem(g.files)), source))
+	if err != nil || direct {
+		return n, err
+	}
+	r, err := w.e.Query(ctx, "SELECT "+nameExpr(g.files)+", "+reason(g.cols)+", "+payload(g.cols)+" FROM "+tmp+" WHERE NOT "+good)
+	if err != nil {
+		return 0, of(g.files, err)
+	}
+	err = rows.Each(r, func(row rows.Row) error {
+		return w.reject(scan.Reject{Locator: row.String(0), Reason: row.String(1), Payload: row.String(2)})
+	})
+	if err != nil {
+		return 0, err
+	}
+	_, err = w.e.Exec(ctx, "DROP TABLE "+tmp)
+	return n, of(g.files, err)
+}
+
+// payload is a row as the source gave it, as JSON.
+func payload(cols []column) string {
+	out := make([]string, len(cols))
+	for i, c := range cols {
+		out[i] = literal(c.source) + ", " + quote(c.source)
+	}
+	return fmt.Sprintf("CAST(json_object(%s) AS VARCHAR)", strings.Join(out, ", "))
+}

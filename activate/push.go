@@ -147,7 +147,7 @@ func (p *Plan) push(ctx context.Context, s *sender, page, after int64, list []ro
 // of big batches or many of small ones, and memory stays flat. Where an unknown
 // outcome needs a look, a page is one batch: a crash then leaves few in doubt.
 func (p *Plan) page(ctx context.Context, after int64, limits Limits) ([]row, error) {
-	const most = 1000
+	const most = 5000
 	n := limits.BatchRows
 	if limits.Replay == Idempotent && n < most {
 		n *= most / n

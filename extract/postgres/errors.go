@@ -1,0 +1,178 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	neturl "net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"elt/internal/retry"
+	"elt/internal/secret"
+)
+
+// closeTimeout bounds the good-bye to a server that may be gone.
+const closeTimeout = 5 * time.Second
+
+func (s *source) address() string { return fmt.Sprintf("%s:%d", s.config.Host, s.config.Port) }
+
+// wrap adds what the server says beside its message, and marks what may go away
+// by itself: a lost connection, a server that restarts, a conflict.
+func (s *source) wrap(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		if errors.Is(err, cause) {
+			return s.scrub.clean(err)
+		}
+		return fmt.Errorf("%w: %w", cause, s.scrub.clean(err))
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		for _, more := range []string{pg.Detail, pg.Hint} {
+			if more != "" {
+				err = fmt.Errorf("%w: %s", err, more)
+			}
+		}
+		err = s.scrub.clean(err)
+		if transient(pg.Code) {
+			return retry.AsTransient(err)
+		}
+		return err
+	}
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		return retry.AsTransient(s.scrub.clean(fmt.Errorf("connection to PostgreSQL at %s lost: %w", s.address(), err)))
+	}
+	return s.scrub.clean(err)
+}
+
+// transient sorts SQLSTATEs: connection, shutdown, too many connections, conflict.
+func transient(code string) bool {
+	switch code {
+	case "40001", "40P01", "53300", "55P03":
+		return true
+	}
+	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P")
+}
+
+// connectError says why there is no connection, and what to do about it.
+func (s *source) connectError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("connect to PostgreSQL at %s: %w", s.address(), cause)
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return retry.AsTransient(s.scrub.clean(fmt.Errorf(
+			"connect to PostgreSQL at %s: %w; is it running, and are host and port of the connection's url right?", s.address(), err)))
+	}
+	hint := ""
+	switch pg.Code {
+	case "28P01":
+		hint = fmt.Sprintf("; check the password of user %q in the connection's url", s.config.User)
+	case "28000":
+		hint = fmt.Sprintf("; the server does not let user %q in from here: check the user, and pg_hba.conf", s.config.User)
+	case "3D000":
+		hint = "; check the database in the connection's url"
+	}
+	err = s.scrub.clean(fmt.Errorf("connect to PostgreSQL at %s: %w%s", s.address(), pg, hint))
+	if transient(pg.Code) {
+		return retry.AsTransient(err)
+	}
+	return err
+}
+
+// parseError does not repeat the address: what does not parse cannot be masked
+// with certainty.
+func parseError(url secret.String) error {
+	where := ""
+	if u, err := neturl.Parse(url.Reveal()); err == nil && u.Host != "" {
+		where = fmt.Sprintf(" (host %s)", u.Hostname())
+	}
+	return fmt.Errorf("the connection's url%s is no PostgreSQL address: expected postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password as %%XX", where)
+}
+
+// missing says that there is no such thing, and which name was meant.
+func missing(what, name string, have []string) error {
+	short := name[strings.LastIndexByte(name, '.')+1:]
+	best, least := "", len(short)/2+2
+	for _, h := range have {
+		if d := distance(strings.ToLower(short), strings.ToLower(h)); d < least {
+			best, least = h, d
+		}
+	}
+	switch {
+	case best != "":
+		return fmt.Errorf("there is no %s %s: did you mean %s?", what, name, best)
+	case len(have) == 0:
+		return fmt.Errorf("there is no %s %s, nor any other: check the schema, and the rights of the user", what, name)
+	}
+	shown := have
+	if len(shown) > 10 {
+		shown = shown[:10]
+	}
+	return fmt.Errorf("there is no %s %s: there are %s", what, name, strings.Join(shown, ", "))
+}
+
+// distance counts the edits between a and b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// scrubber removes secrets from the text of errors.
+type scrubber struct{ secrets []string }
+
+func newScrubber(password, url string) scrubber {
+	s := scrubber{secrets: []string{url}}
+	if password != "" {
+		s.secrets = append(s.secrets, password, neturl.QueryEscape(password), neturl.PathEscape(password))
+	}
+	return s
+}
+
+// clean returns err, or one with its text masked if that holds a secret. The
+// chain is hidden then, since it holds the secret too.
+func (s scrubber) clean(err error) error {
+	text := err.Error()
+	clean := text
+	for _, secret := range s.secrets {
+		clean = strings.ReplaceAll(clean, secret, "***")
+	}
+	if clean == text {
+		return err
+	}
+	return &masked{text: clean, err: err}
+}
+
+// masked stands for an error whose text holds a secret.
+type masked struct {
+	text string
+	err  error
+}
+
+func (m *masked) Error() string { return m.text }
+
+// Is compares with the errors that are hidden.
+func (m *masked) Is(target error) bool { return errors.Is(m.err, target) }

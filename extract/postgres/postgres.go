@@ -1,0 +1,222 @@
+// Package postgres reads PostgreSQL: each stream is one COPY in binary format,
+// in a read-only snapshot in which the server also counts the rows, decoded
+// straight into Arrow builders.
+//
+// # Types
+//
+// Every type arrives without loss. Integers, floats, booleans, dates, times and
+// text keep their kind; numeric with a precision up to 38 is a decimal, any other
+// numeric is text; uuid, json and jsonb are text marked with [scan.TypeKey];
+// arrays are JSON text in which numbers keep every digit; everything else
+// (timetz, money, inet, ranges, geometry, bit, xml, …) is the text that the
+// server prints. Timestamps without zone stay without.
+//
+// NaN and infinity have no place in a decimal, and an infinite date none in a
+// calendar: such a row goes to the quarantine with its key, unless the stream
+// says nan: null or infinity: null. So does a timestamp after the year 294246
+// and an interval of more than 292 years in hours.
+//
+// # Cursor
+//
+// A read begins at the last value of the cursor column, the rows at exactly that
+// value included, less those that the last read had: the cursor remembers a hash
+// of each. A row that changed since has another hash and is read again. Where
+// more than 1000 rows share the last value nothing is remembered and they are
+// read again, which needs a key; without a key up to 10000 are remembered, and
+// more are an error.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/jackc/pgx/v5"
+
+	"elt/extract"
+	"elt/internal/secret"
+)
+
+// Connection are the keys of a connection.
+type Connection struct {
+	URL secret.String `yaml:"url" json:"url" jsonschema:"required,description=postgres://USER:PASSWORD@HOST:5432/DATABASE"`
+}
+
+// SourceOptions are the keys of a source.
+type SourceOptions struct {
+	Schema string `yaml:"schema,omitempty" json:"schema,omitempty" jsonschema:"description=Schema of the tables; public by default"`
+}
+
+// StreamOptions are the keys of a stream.
+type StreamOptions struct {
+	Table    string `yaml:"table,omitempty" json:"table,omitempty" jsonschema:"description=Table or view to read, also as schema.table; the name of the stream by default"`
+	Where    string `yaml:"where,omitempty" json:"where,omitempty" jsonschema:"description=SQL condition that the rows must meet"`
+	NaN      string `yaml:"nan,omitempty" json:"nan,omitempty" jsonschema:"enum=reject,enum=null,description=What becomes of NaN and infinity in a decimal; reject by default"`
+	Infinity string `yaml:"infinity,omitempty" json:"infinity,omitempty" jsonschema:"enum=reject,enum=null,description=What becomes of an infinite date or timestamp; reject by default"`
+}
+
+// Kind is the kind of source that a project calls postgres.
+func Kind() extract.Kind {
+	return extract.Kind{
+		Name:       "postgres",
+		Connection: func() any { return new(Connection) },
+		Source:     func() any { return new(SourceOptions) },
+		Stream:     func() any { return new(StreamOptions) },
+		Open:       open,
+	}
+}
+
+// source implements [extract.Source]. Each scan has a connection of its own, so
+// that there is none to share.
+type source struct {
+	config  *pgx.ConnConfig
+	scrub   scrubber
+	schema  string
+	streams []extract.StreamConfig
+	alloc   memory.Allocator
+	// location is where times without zone are read on a clock.
+	location *time.Location
+
+	mu    sync.Mutex
+	scans map[*snapshot]struct{}
+}
+
+func open(ctx context.Context, c extract.Config) (extract.Source, error) {
+	conn, ok := c.Connection.(*Connection)
+	if !ok || conn == nil {
+		return nil, errors.New("a postgres source needs a connection: write connection: NAME")
+	}
+	s := &source{schema: "public", streams: c.Streams, alloc: c.Allocator, location: c.Location, scans: map[*snapshot]struct{}{}}
+	if o, ok := c.Source.(*SourceOptions); ok && o != nil && o.Schema != "" {
+		s.schema = o.Schema
+	}
+	if s.alloc == nil {
+		s.alloc = memory.DefaultAllocator
+	}
+	if s.location == nil {
+		s.location = time.UTC
+	}
+	config, err := pgx.ParseConfig(conn.URL.Reveal())
+	if err != nil {
+		return nil, parseError(conn.URL)
+	}
+	s.config, s.scrub = config, newScrubber(config.Password, conn.URL.Reveal())
+	// What is read must not depend on how the server or the role is set up.
+	for name, value := range map[string]string{
+		"application_name": "elt", "client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO, YMD",
+		"IntervalStyle": "postgres", "extra_float_digits": "3", "bytea_output": "hex",
+		"standard_conforming_strings": "on", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	// A wrong address or password should show before anything is read.
+	check, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.disconnect(ctx, check)
+}
+
+func (s *source) connect(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, s.config.Copy())
+	if err != nil {
+		return nil, s.connectError(ctx, err)
+	}
+	return conn, nil
+}
+
+// disconnect ends conn and waits until nothing of it runs.
+func (s *source) disconnect(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	raw := conn.PgConn()
+	err := conn.Close(ctx)
+	select {
+	case <-raw.CleanupDone():
+	case <-ctx.Done():
+	}
+	if err != nil && !raw.IsClosed() {
+		return fmt.Errorf("disconnect from PostgreSQL: %w", s.scrub.clean(err))
+	}
+	return nil
+}
+
+// Close implements [extract.Source].
+func (s *source) Close() error {
+	s.mu.Lock()
+	var open []*snapshot
+	for sn := range s.scans {
+		open = append(open, sn)
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, sn := range open {
+		errs = append(errs, sn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Streams implements [extract.Source].
+func (s *source) Streams(ctx context.Context, names ...string) (_ []extract.Stream, err error) {
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.disconnect(ctx, conn)) }()
+	tables, err := s.tables(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("list the tables of schema %s: %w", s.schema, err)
+	}
+	if len(names) == 0 {
+		names = slices.Clone(tables)
+		for _, c := range s.streams {
+			names = append(names, c.Name)
+		}
+	}
+	names = slices.Clone(names)
+	slices.Sort(names)
+	out := []extract.Stream{}
+	for _, name := range slices.Compact(names) {
+		st, err := s.stream(ctx, conn, name, tables)
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", name, err)
+		}
+		out = append(out, st)
+	}
+	return out, nil
+}
+
+// stream describes one stream, declared or not.
+func (s *source) stream(ctx context.Context, conn *pgx.Conn, name string, tables []string) (*stream, error) {
+	st := &stream{source: s, config: extract.StreamConfig{Name: name}, schema: s.schema, table: name}
+	for _, c := range s.streams {
+		if c.Name == name {
+			st.config = c
+		}
+	}
+	if o, ok := st.config.Options.(*StreamOptions); ok && o != nil {
+		st.options = *o
+	}
+	if st.options.Table != "" {
+		st.table = st.options.Table
+		if schema, table, ok := strings.Cut(st.table, "."); ok {
+			st.schema, st.table = schema, table
+		}
+	}
+	columns, err := s.columns(ctx, conn, st.schema, st.table)
+	if err != nil {
+		return nil, fmt.Errorf("read the columns of %s.%s: %w", st.schema, st.table, err)
+	}
+	if columns == nil {
+		return nil, missing("table", st.schema+"."+st.table, tables)
+	}
+	if err := st.describe(columns); err != nil {
+		return nil, err
+	}
+	return st, nil
+}

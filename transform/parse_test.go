@@ -1,6 +1,7 @@
 package transform_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -234,7 +235,8 @@ func FuzzHeader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		g, err := transform.Parse(files(map[string]string{"s/m.sql": text}), p, transform.Options{Dir: "models"})
 		if err != nil {
-			if _, ok := err.(yamlx.Errors); !ok {
+			var mistakes yamlx.Errors
+			if !errors.As(err, &mistakes) {
 				t.Fatalf("%T: %v", err, err)
 			}
 			return

@@ -139,7 +139,11 @@ func openAt(t *testing.T, dir, addr string) *warehouse.DB {
 func dump(t *testing.T, dir, addr, table string) string {
 	t.Helper()
 	db := openAt(t, dir, addr)
-	defer db.Close()
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	schema, name, _ := strings.Cut(table, ".")
 	tab := warehouse.Table{Schema: schema, Name: name}
 	var names, exprs []string

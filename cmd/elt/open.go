@@ -52,6 +52,9 @@ func (a *app) load() (*session, error) {
 		return nil, err
 	}
 	a.project = prj
+	for _, w := range prj.Warnings {
+		fmt.Fprintln(a.err, "warning: "+w.Error())
+	}
 	target, err := prj.Target(a.flags.Target)
 	if err != nil {
 		return nil, usage("%w", err)
@@ -185,10 +188,18 @@ func (a *app) driver(ctx context.Context, s *session, readOnly bool) (warehouse.
 	} else if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("folder of the warehouse: %w", err)
 	}
-	return duckdb.Open(ctx, duckdb.Options{
+	d, err := duckdb.Open(ctx, duckdb.Options{
 		Path: path, Threads: s.target.Threads, Memory: s.target.Memory, TempDir: filepath.Join(s.project.Dir, ".elt", "tmp"),
 		TimeZone: s.project.Timezone.String(), AllowedDirs: sourceDirs(s.project), ReadOnly: readOnly, WaitForLock: s.target.WaitForLock,
 	})
+	if err != nil || readOnly {
+		return d, err
+	}
+	// Who owns the file answers the questions of others while it runs.
+	if err := d.Serve(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 // sourceDirs are the folders that file sources read: the only ones that the

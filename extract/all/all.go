@@ -4,11 +4,13 @@ package all
 import (
 	"elt/extract"
 	"elt/extract/files"
+	"elt/extract/postgres"
 )
 
 // Kinds lists every kind of source, by name.
 func Kinds() []extract.Kind {
 	return []extract.Kind{
 		files.Kind(),
+		postgres.Kind(),
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"elt/internal/event"
 	"elt/internal/retry"
 	"elt/internal/state"
+	"elt/internal/warehouse"
 	"elt/scheduler"
 	"elt/window"
 )
@@ -56,7 +57,7 @@ func (p *Pipeline) Run(ctx context.Context, steps []scheduler.Step, opts RunOpti
 // other run is on, and records the new one; all under one lock, so that no run
 // sweeps away what another has just staged.
 func (p *Pipeline) start(ctx context.Context, run state.Run) error {
-	ctx, release, err := p.DB.Lock(ctx, "elt:start:"+p.Project.Name+":"+p.Target.Name)
+	ctx, release, err := p.lock(ctx, "start")
 	if err != nil {
 		return err
 	}
@@ -132,11 +133,28 @@ func stalest(steps []event.Step) time.Time {
 // the step.
 func (p *Pipeline) locked(s scheduler.Step) func(context.Context, window.Window) (event.Result, error) {
 	return func(ctx context.Context, w window.Window) (event.Result, error) {
-		held, release, err := p.DB.Lock(ctx, "elt:"+p.Project.Name+":"+p.Target.Name+":"+s.Name)
+		held, release, err := p.lock(ctx, s.Name)
 		if err != nil {
-			return event.Result{}, retry.AsTransient(fmt.Errorf("another run works on %s: %w", s.Name, err))
+			return event.Result{}, fmt.Errorf("another run works on %s: %w", s.Name, err)
 		}
 		defer release()
 		return s.Run(held, w)
+	}
+}
+
+// lock takes the lock of name among the runs of this project and target, and
+// waits for whoever has it until ctx ends: two runs that overlap take turns.
+func (p *Pipeline) lock(ctx context.Context, name string) (context.Context, func(), error) {
+	backoff := retry.Backoff{Base: 50 * time.Millisecond, Max: 2 * time.Second}
+	for try := 1; ; try++ {
+		held, release, err := p.DB.Lock(ctx, "elt:"+p.Project.Name+":"+p.Target.Name+":"+name)
+		if warehouse.KindOf(err) != warehouse.KindLocked {
+			return held, release, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, errors.Join(context.Cause(ctx), err)
+		case <-time.After(backoff.Wait(try, 0)):
+		}
 	}
 }

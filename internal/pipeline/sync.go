@@ -32,6 +32,7 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if err != nil {
 		return res, err
 	}
+	defer func() { err = errors.Join(err, plan.Close(context.WithoutCancel(ctx))) }()
 	done, err := plan.Push(ctx, dest, activate.Options{Progress: p.progress(Sync, s.Name)})
 	if err != nil {
 		return res, err

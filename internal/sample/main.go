@@ -9,6 +9,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -247,12 +248,12 @@ func (s *shop) events() map[string][]string {
 }
 
 // parquet writes the catalogue.
-func (s *shop) parquet(ctx context.Context, path string) error {
+func (s *shop) parquet(ctx context.Context, path string) (err error) {
 	db, err := sql.Open("duckdb", "?threads=1")
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	if _, err := db.ExecContext(ctx, `CREATE TABLE p (sku VARCHAR, title VARCHAR, category VARCHAR, price DECIMAL(10,2), since DATE)`); err != nil {
 		return err
 	}

@@ -214,7 +214,11 @@ func FuzzParse(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	defer duck.Close()
+	defer func() {
+		if err := duck.Close(); err != nil {
+			panic(err)
+		}
+	}()
 	for _, s := range []string{"select * from a.b", "with a as (select 1) select * from a, \"b\".c", "from 'x'", "select 1;"} {
 		f.Add(s)
 	}

@@ -76,7 +76,7 @@ func (d *Driver) Serve() error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("socket of %s: %w", d.opts.Path, err)
 	}
-	listener, err := net.Listen("unix", path)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
 	if err != nil {
 		return fmt.Errorf("socket of %s: %w", d.opts.Path, err)
 	}

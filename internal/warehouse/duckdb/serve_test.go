@@ -102,7 +102,7 @@ func TestAnOwnerThatDiesMidwayIsAnError(t *testing.T) {
 	if err := os.Remove(path + ".sock"); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("unix", path+".sock")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path+".sock")
 	if err != nil {
 		t.Fatal(err)
 	}

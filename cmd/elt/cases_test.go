@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 
 	"elt/internal/rows"
@@ -23,6 +24,9 @@ import (
 var updateWant = flag.Bool("update", false, "rewrite the want folders of the cases")
 
 func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
+
+// sources are the addresses behind ${env:SOURCE_URL}, by project folder.
+var sources sync.Map
 
 const casesDir = "../../testdata/cases"
 
@@ -105,10 +109,13 @@ func step(t *testing.T, dir, addr, line string, stderr *bytes.Buffer) {
 func elt(t *testing.T, dir, addr string, stderr *bytes.Buffer, wrap func(warehouse.Driver) warehouse.Driver, args ...string) (int, string) {
 	t.Helper()
 	var out bytes.Buffer
+	sourceURL, _ := sources.Load(dir)
 	a := &app{in: strings.NewReader(""), out: &out, err: stderr, wrap: wrap, env: func(name string) (string, bool) {
 		switch name {
-		case "WAREHOUSE":
+		case "WAREHOUSE", "WAREHOUSE_URL":
 			return addr, true
+		case "SOURCE_URL":
+			return fmt.Sprint(sourceURL), sourceURL != nil
 		case "HOME":
 			return dir, true
 		}

@@ -40,7 +40,7 @@ func (w world) exec(t testing.TB, statements ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }() // of a database that goes away
 	for _, s := range statements {
 		if _, err := conn.Exec(ctx, s); err != nil {
 			t.Fatalf("%s: %v", s, err)
@@ -64,7 +64,7 @@ func (w world) Put(t testing.TB, all []extracttest.Row) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }() // of a database that goes away
 	_, err = conn.CopyFrom(ctx, pgx.Identifier{"held"}, []string{"id", "name", "updated", "price"},
 		pgx.CopyFromSlice(len(all), func(i int) ([]any, error) {
 			price := 1.25
@@ -99,7 +99,11 @@ func read(t *testing.T, w world, c extract.StreamConfig, r extract.Request) ([]s
 	if err != nil {
 		return nil, nil, err
 	}
-	t.Cleanup(func() { source.Close() })
+	t.Cleanup(func() {
+		if err := source.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	streams, err := source.Streams(t.Context(), c.Name)
 	if err != nil {
 		return nil, nil, err
@@ -108,7 +112,7 @@ func read(t *testing.T, w world, c extract.StreamConfig, r extract.Request) ([]s
 	if err != nil {
 		return nil, nil, err
 	}
-	defer sc.Close() // its snapshot holds a lock that the next statement of a test waits for
+	defer func() { _ = sc.Close() }() // its snapshot holds a lock that the next statement of a test waits for
 	var out []string
 	for _, p := range sc.Parts() {
 		reader, err := p.Open(t.Context())

@@ -40,11 +40,27 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	err := root.ExecuteContext(ctx)
+	err := known(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err != nil && err.Error() != "" {
 		fmt.Fprintln(a.err, "elt: "+a.redact(err.Error()))
 	}
 	return exitCode(err)
+}
+
+// known refuses a command that does not exist as what it is, a usage error.
+func known(root *cobra.Command, args []string) error {
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) { // made only while it is executed
+		return nil
+	}
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	if _, _, err := root.Find(args); err != nil {
+		return usage("%s\n     see: elt --help", strings.TrimSpace(err.Error()))
+	}
+	return nil
 }
 
 // redact is the second net: no value of a secret leaves in an error, whatever

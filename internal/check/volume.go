@@ -182,10 +182,10 @@ func short(d time.Duration) string {
 		return fmt.Sprintf("%dd", days)
 	case days > 1:
 		return fmt.Sprintf("%dd %dh", days, hours)
-	case minutes == 0:
-		return fmt.Sprintf("%dh", days*24+hours)
 	case days*24+hours == 0:
 		return fmt.Sprintf("%dm", minutes)
+	case minutes == 0:
+		return fmt.Sprintf("%dh", days*24+hours)
 	default:
 		return fmt.Sprintf("%dh %dm", days*24+hours, minutes)
 	}

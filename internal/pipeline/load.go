@@ -180,7 +180,7 @@ func (l *loading) quarantine(staged *load.Staged) (check.Finding, bool) {
 	}
 	share := 100 * float64(n) / float64(max(read, 1))
 	f := check.Finding{Check: "quarantine", Relation: l.relation, Severity: check.Warn, OK: false, Failed: n,
-		Observed: fmt.Sprintf("%d quarantined (%.2f%%)", n, share), Expected: fmt.Sprintf("at most %g%%", limit.Percent)}
+		Observed: fmt.Sprintf("%d of %d rows (%.2f%%)", n, read, share), Expected: fmt.Sprintf("at most %g%%", limit.Percent)}
 	over := limit.Percent > 0 && share > limit.Percent
 	if limit.Rows > 0 {
 		f.Expected, over = fmt.Sprintf("at most %d", limit.Rows), n > limit.Rows
@@ -334,7 +334,7 @@ func (l *loading) result(findings []check.Finding) event.Result {
 	var rest []check.Finding
 	for _, f := range findings {
 		if f.Check == "quarantine" {
-			res.Warnings = append(res.Warnings, event.Warning{Subject: l.relation, Text: f.Observed + ", " + f.Expected,
+			res.Warnings = append(res.Warnings, event.Warning{Subject: l.relation, Text: f.Observed + " quarantined, limit " + strings.TrimPrefix(f.Expected, "at most "),
 				Detail: strings.Join(f.Samples, ""), Hint: "elt quarantine " + l.relation})
 			continue
 		}

@@ -53,6 +53,9 @@ func (r Row) String(i int) string {
 		return strings.Clone(c.Value(r.index))
 	case *array.StringView:
 		return strings.Clone(c.Value(r.index))
+	case *array.Decimal128:
+		typ, _ := c.DataType().(*arrow.Decimal128Type)
+		return c.Value(r.index).ToString(typ.Scale)
 	case *array.Binary:
 		return string(c.Value(r.index))
 	default:

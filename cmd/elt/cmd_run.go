@@ -137,11 +137,13 @@ func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, ste
 // printer is what the terminal, the pipe or the machine on the other side gets.
 func (a *app) printer(s *session) event.Sink {
 	switch out, isFile := a.out.(*os.File); {
-	case a.flags.JSON:
+	case a.flags.JSON || a.flags.LogFormat == "json":
 		return report.NewJSON(a.out)
-	case a.flags.Quiet:
+	case a.flags.Quiet || a.flags.LogLevel == "error":
 		return report.NewQuiet(a.err, s.project.Timezone)
-	case isFile && term.IsTerminal(int(out.Fd())):
+	case a.flags.LogLevel == "debug":
+		return report.NewVerbose(a.out, s.project.Timezone)
+	case !a.flags.NoColor && isFile && term.IsTerminal(int(out.Fd())):
 		return report.NewBars(a.out, s.project.Timezone)
 	default:
 		return report.NewPlain(a.out, s.project.Timezone)

@@ -63,6 +63,7 @@ func (j *JSON) Err() error { return j.err }
 type Plain struct {
 	w        io.Writer
 	loc      *time.Location
+	verbose  bool
 	warnings []event.Warning
 	failures []event.Step
 	blocked  []event.Step
@@ -71,9 +72,14 @@ type Plain struct {
 // NewPlain writes to w with times in loc.
 func NewPlain(w io.Writer, loc *time.Location) *Plain { return &Plain{w: w, loc: loc} }
 
+// NewVerbose is NewPlain with a line for each progress of a step.
+func NewVerbose(w io.Writer, loc *time.Location) *Plain { return &Plain{w: w, loc: loc, verbose: true} }
+
 // Emit implements [event.Sink].
 func (p *Plain) Emit(e event.Event) {
 	switch {
+	case e.Progress != nil && p.verbose:
+		fmt.Fprintf(p.w, "%-8s %-22s %s rows so far\n", e.Progress.Kind, e.Progress.Name, Number(e.Progress.Rows))
 	case e.Start != nil:
 		fmt.Fprintln(p.w, p.start(e.Run, *e.Start))
 	case e.Step != nil:

@@ -60,8 +60,8 @@ type fileKeys struct {
 func Flags(f *pflag.FlagSet) {
 	f.StringP("dir", "C", ".", "folder of the project")
 	f.String("target", "", "target to work on (default dev)")
-	f.String("log-level", "info", "least level of log lines: debug, info, warn, error")
-	f.String("log-format", "text", "format of log lines: text, json")
+	f.String("log-level", "info", "how much a run prints: debug (progress lines), info, warn, error (only failures, as --quiet)")
+	f.String("log-format", "text", "what a run prints: text, json (as --json)")
 	f.Int("threads", 0, "threads of DuckDB and steps side by side (default: cores)")
 	f.String("memory", "", "memory limit of DuckDB, such as 2GB")
 	f.String("env-file", "", "file of NAME=value lines for ${env:NAME}")

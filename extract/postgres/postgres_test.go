@@ -333,7 +333,7 @@ func TestSpecialValuesFollowThePolicy(t *testing.T) {
 	}
 	w.exec(t, "DELETE FROM s WHERE id = 5")
 	got, _, err = read(t, w, extract.StreamConfig{Name: "s", Options: &postgres.StreamOptions{NaN: "null", Infinity: "null"}}, extract.Request{Columns: []string{"id", "p", "d"}})
-	if err != nil || len(got) != 4 || got[0] != "1|NULL|2026-01-01" || got[1] != "2|1|NULL" {
+	if err != nil || len(got) != 4 || got[0] != "1|NULL|2026-01-01" || got[1] != "2|1.00|NULL" {
 		t.Errorf("nan: null, infinity: null: %v, %v", got, err)
 	}
 }

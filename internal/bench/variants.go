@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	_ "github.com/duckdb/duckdb-go/v2" // the limits speak to DuckDB directly
+
+	"elt/internal/scan"
+	"elt/internal/warehouse"
+	"elt/internal/warehouse/duckdb"
+	"elt/load"
+)
+
+// columns are those of TPC-H's lineitem, by name, type and the expression over i.
+func columns() [][3]string {
+	return [][3]string{
+		{"l_orderkey", "BIGINT", "i // 4"}, {"l_linenumber", "INTEGER", "i % 4 + 1"},
+		{"l_partkey", "BIGINT", "hash(i) % 200000"}, {"l_suppkey", "BIGINT", "hash(i + 1) % 10000"},
+		{"l_quantity", "DECIMAL(15,2)", "hash(i + 2) % 50 + 1"},
+		{"l_extendedprice", "DECIMAL(15,2)", "(hash(i + 3) % 10000000) / 100"},
+		{"l_discount", "DECIMAL(15,2)", "(hash(i + 4) % 11) / 100"}, {"l_tax", "DECIMAL(15,2)", "(hash(i + 5) % 9) / 100"},
+		{"l_returnflag", "VARCHAR", "substr('ANR', (hash(i + 6) % 3)::INTEGER + 1, 1)"},
+		{"l_linestatus", "VARCHAR", "substr('FO', (hash(i + 7) % 2)::INTEGER + 1, 1)"},
+		{"l_shipdate", "DATE", "DATE '1992-01-01' + (hash(i + 8) % 2500)::INTEGER"},
+		{"l_commitdate", "DATE", "DATE '1992-01-01' + (hash(i + 9) % 2500)::INTEGER"},
+		{"l_receiptdate", "DATE", "DATE '1992-01-01' + (hash(i + 10) % 2500)::INTEGER"},
+		{"l_shipinstruct", "VARCHAR", "['DELIVER IN PERSON', 'COLLECT COD', 'NONE', 'TAKE BACK RETURN'][(hash(i + 11) % 4)::INTEGER + 1]"},
+		{"l_shipmode", "VARCHAR", "['AIR', 'RAIL', 'SHIP', 'TRUCK', 'MAIL'][(hash(i + 12) % 5)::INTEGER + 1]"},
+		{"l_comment", "VARCHAR", "substr(md5(i::VARCHAR) || md5((i + 1)::VARCHAR), 1, 10 + (hash(i + 13) % 34)::INTEGER)"},
+	}
+}
+
+func target() warehouse.Table { return warehouse.Table{Schema: "bench", Name: "lineitem"} }
+
+// runChild runs one variant and prints its time as JSON.
+func runChild(ctx context.Context, variant, dir string, rows int64) error {
+	file := filepath.Join(dir, "run.duckdb")
+	for _, f := range []string{file, file + ".wal"} {
+		if err := os.RemoveAll(f); err != nil {
+			return err
+		}
+	}
+	if strings.HasPrefix(variant, "merge") {
+		data, err := exec(ctx, "", fmt.Sprintf(`ATTACH '%s/base.duckdb' AS base (READ_ONLY); ATTACH '%s' AS run; COPY FROM DATABASE base TO run`, dir, file))
+		if err != nil {
+			return fmt.Errorf("copy the base: %w", err)
+		}
+		if err := data.Close(); err != nil {
+			return err
+		}
+	}
+	took, err := run(ctx, variant, dir, file, rows)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(sample{Seconds: took.Seconds()})
+}
+
+func run(ctx context.Context, variant, dir, file string, rows int64) (time.Duration, error) {
+	csv, parquet, delta := filepath.Join(dir, "all.csv"), filepath.Join(dir, "all.parquet"), filepath.Join(dir, "delta.parquet")
+	switch variant {
+	case "prepare":
+		return prepare(ctx, dir, rows)
+	case "csv":
+		return elt(ctx, file, dir, csv, scan.CSV, load.Replace)
+	case "parquet":
+		return elt(ctx, file, dir, parquet, scan.Parquet, load.Replace)
+	case "merge":
+		return elt(ctx, file, dir, delta, scan.Parquet, load.Merge)
+	case "csv-limit":
+		return bare(ctx, file, true, `INSERT INTO bench.lineitem SELECT * FROM read_csv('`+csv+`', header=true, columns={`+declared(": '", "'")+`})`)
+	case "parquet-limit":
+		return bare(ctx, file, true, `INSERT INTO bench.lineitem SELECT * FROM read_parquet('`+parquet+`')`)
+	case "merge-limit":
+		return bare(ctx, file, false, `BEGIN; DELETE FROM bench.lineitem AS t USING read_parquet('`+delta+`') AS d
+			WHERE t.l_orderkey = d.l_orderkey AND t.l_linenumber = d.l_linenumber;
+			INSERT INTO bench.lineitem BY NAME SELECT *, 'bare' AS _elt_load_id, now() AS _elt_loaded_at FROM read_parquet('`+delta+`'); COMMIT`)
+	}
+	return 0, fmt.Errorf("no variant is called %q", variant)
+}
+
+// declared lists the columns with their types.
+func declared(between, after string) string {
+	var list []string
+	for _, c := range columns() {
+		list = append(list, c[0]+between+c[1]+after)
+	}
+	return strings.Join(list, ", ")
+}
+
+func exec(ctx context.Context, file, q string) (*sql.DB, error) {
+	db, err := sql.Open("duckdb", file)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.ExecContext(ctx, q); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// prepare makes the files, and the warehouse that merges begin with.
+func prepare(ctx context.Context, dir string, rows int64) (time.Duration, error) {
+	var list []string
+	for _, c := range columns() {
+		list = append(list, "("+c[2]+")::"+c[1]+" AS "+c[0])
+	}
+	query := func(step int64) string {
+		return fmt.Sprintf(`(SELECT %s FROM (SELECT range * %d AS i FROM range(%d)))`, strings.Join(list, ", "), step, rows/step)
+	}
+	db, err := exec(ctx, "", `COPY `+query(1)+` TO '`+dir+`/all.parquet'; COPY `+query(1)+` TO '`+dir+`/all.csv' (HEADER);
+		COPY `+query(10)+` TO '`+dir+`/delta.parquet'`)
+	if err != nil {
+		return 0, fmt.Errorf("make the data: %w", err)
+	}
+	if err := db.Close(); err != nil {
+		return 0, err
+	}
+	return elt(ctx, filepath.Join(dir, "base.duckdb"), dir, filepath.Join(dir, "all.parquet"), scan.Parquet, load.Replace)
+}
+
+// bare runs a statement on DuckDB alone.
+func bare(ctx context.Context, file string, create bool, q string) (took time.Duration, err error) {
+	setup := `SET preserve_insertion_order = false`
+	if create {
+		setup += `; CREATE SCHEMA bench; CREATE TABLE bench.lineitem (` + declared(" ", "") + `)`
+	}
+	db, err := exec(ctx, file, setup)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	start := time.Now()
+	_, err = db.ExecContext(ctx, q)
+	return time.Since(start), err
+}
+
+// elt loads a file as a run does: stage, then publish.
+func elt(ctx context.Context, file, dir, path string, format scan.Format, disposition string) (took time.Duration, err error) {
+	drv, err := duckdb.Open(ctx, duckdb.Options{Path: file, AllowedDirs: []string{dir}})
+	if err != nil {
+		return 0, err
+	}
+	db, err := warehouse.Open(ctx, drv)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	key := []string{"l_orderkey", "l_linenumber"}
+	c := load.Contract{Table: target(), LoadID: "load-" + disposition, LoadedAt: time.Now().UTC(), Replaces: disposition == load.Replace}
+	if disposition == load.Merge {
+		c.Key = key
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	f := scan.Files{Format: format, Paths: []scan.File{{Path: path, Name: filepath.Base(path), Size: info.Size(), Modified: info.ModTime()}}}
+	for _, col := range columns() {
+		f.Columns = append(f.Columns, scan.Column{Name: col[0], Type: col[1]})
+	}
+	start := time.Now()
+	st, err := load.Stage(ctx, db, fileScan{f}, c)
+	if err != nil {
+		return 0, err
+	}
+	err = db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		_, err := st.Publish(ctx, tx, load.Target{Disposition: disposition, Key: key})
+		return err
+	})
+	took = time.Since(start)
+	return took, errors.Join(err, st.Drop(ctx))
+}
+
+// fileScan is a scan of one part that is a file.
+type fileScan struct{ files scan.Files }
+
+func (s fileScan) Schema() *arrow.Schema  { return nil }
+func (s fileScan) Parts() []scan.Part     { return []scan.Part{{Files: &s.files}} }
+func (s fileScan) Cursor() scan.Cursor    { return "" }
+func (s fileScan) Counted() (int64, bool) { return 0, false }
+func (s fileScan) Close() error           { return nil }

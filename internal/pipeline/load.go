@@ -12,6 +12,7 @@ import (
 	"elt/internal/check"
 	"elt/internal/event"
 	"elt/internal/project"
+	"elt/internal/rows"
 	"elt/internal/scan"
 	"elt/internal/state"
 	"elt/internal/warehouse"
@@ -188,8 +189,8 @@ func (l *loading) quarantine(staged *load.Staged) (check.Finding, bool) {
 	if over {
 		f.Severity = check.Error
 	}
-	if rows := l.rejects.Rows(); len(rows) > 0 {
-		f.Samples = []string{rows[0].Reason + " · " + rows[0].Locator}
+	if bad := l.rejects.Rows(); len(bad) > 0 {
+		f.Samples = []string{bad[0].Reason + " · " + bad[0].Locator}
 	}
 	return f, true
 }
@@ -257,7 +258,9 @@ func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []wa
 		}
 		l.high = l.Now
 	default:
-		l.high = l.Now
+		if l.high, err = l.lastNews(ctx); err != nil {
+			return err
+		}
 	}
 	f = check.Freshness(l.relation, l.high, l.Now, l.window())
 	if f.Severity == check.Error { // old data are worth having: they are told, never held back
@@ -265,6 +268,25 @@ func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []wa
 	}
 	l.judged = append(l.judged, f)
 	return nil
+}
+
+// lastNews is how new a table without a time column is: as of now when this load
+// read something, else as of the last load that did. A source that has gone
+// silent must not look fresh.
+func (l *loading) lastNews(ctx context.Context) (time.Time, error) {
+	if l.done.Read > 0 || l.from == "" {
+		return l.Now, nil
+	}
+	known, err := l.Store.Freshness(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, f := range known {
+		if f.Relation == l.relation {
+			return f.HighWater, nil
+		}
+	}
+	return l.Now, nil
 }
 
 // judgeReplace compares the whole table with what the last replaces put there.
@@ -306,9 +328,7 @@ func (l *loading) recordLoad(ctx context.Context, tx *warehouse.Tx, columns []wa
 	}
 	if len(columns) > 0 {
 		steps = append(steps, func() error { return l.Store.SaveColumns(ctx, tx, l.relation, columns) },
-			func() error {
-				return l.Store.SaveFreshness(ctx, tx, state.Freshness{Relation: l.relation, UpdatedAt: time.Now().UTC(), HighWater: l.high, Rows: d.Published, Status: status})
-			})
+			func() error { return l.saveFreshness(ctx, tx, status) })
 	}
 	if next != "" { // invariant 1: with the rows, and a run of no rows keeps what there is
 		steps = append(steps, func() error { return l.Store.SaveCursor(ctx, tx, l.relation, next, l.loadID) })
@@ -319,6 +339,20 @@ func (l *loading) recordLoad(ctx context.Context, tx *warehouse.Tx, columns []wa
 		}
 	}
 	return nil
+}
+
+// saveFreshness tells how current the table is. A load that read nothing did not
+// update it.
+func (l *loading) saveFreshness(ctx context.Context, tx *warehouse.Tx, status string) error {
+	f := state.Freshness{Relation: l.relation, HighWater: l.high, Status: status}
+	if l.done.Read > 0 || l.from == "" {
+		f.UpdatedAt = time.Now().UTC()
+	}
+	err := warehouse.Each(ctx, tx, "SELECT count(*) FROM "+l.table.String(), func(r rows.Row) error { f.Rows = r.Int(0); return nil })
+	if err != nil {
+		return fmt.Errorf("count %s: %w", l.table.Display(), err)
+	}
+	return l.Store.SaveFreshness(ctx, tx, f)
 }
 
 func (l *loading) result(findings []check.Finding) event.Result {

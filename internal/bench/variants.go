@@ -50,7 +50,7 @@ func runChild(ctx context.Context, variant, dir string, rows int64) error {
 		}
 	}
 	if strings.HasPrefix(variant, "merge") {
-		data, err := exec(ctx, "", fmt.Sprintf(`ATTACH '%s/base.duckdb' AS base (READ_ONLY); ATTACH '%s' AS run; COPY FROM DATABASE base TO run`, dir, file))
+		data, err := bareDB(ctx, "", fmt.Sprintf(`ATTACH '%s/base.duckdb' AS base (READ_ONLY); ATTACH '%s' AS run; COPY FROM DATABASE base TO run`, dir, file))
 		if err != nil {
 			return fmt.Errorf("copy the base: %w", err)
 		}
@@ -97,7 +97,7 @@ func declared(between, after string) string {
 	return strings.Join(list, ", ")
 }
 
-func exec(ctx context.Context, file, q string) (*sql.DB, error) {
+func bareDB(ctx context.Context, file, q string) (*sql.DB, error) {
 	db, err := sql.Open("duckdb", file)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func prepare(ctx context.Context, dir string, rows int64) (time.Duration, error)
 	query := func(step int64) string {
 		return fmt.Sprintf(`(SELECT %s FROM (SELECT range * %d AS i FROM range(%d)))`, strings.Join(list, ", "), step, rows/step)
 	}
-	db, err := exec(ctx, "", `COPY `+query(1)+` TO '`+dir+`/all.parquet'; COPY `+query(1)+` TO '`+dir+`/all.csv' (HEADER);
+	db, err := bareDB(ctx, "", `COPY `+query(1)+` TO '`+dir+`/all.parquet'; COPY `+query(1)+` TO '`+dir+`/all.csv' (HEADER);
 		COPY `+query(10)+` TO '`+dir+`/delta.parquet'`)
 	if err != nil {
 		return 0, fmt.Errorf("make the data: %w", err)
@@ -134,7 +134,7 @@ func bare(ctx context.Context, file string, create bool, q string) (took time.Du
 	if create {
 		setup += `; CREATE SCHEMA bench; CREATE TABLE bench.lineitem (` + declared(" ", "") + `)`
 	}
-	db, err := exec(ctx, file, setup)
+	db, err := bareDB(ctx, file, setup)
 	if err != nil {
 		return 0, err
 	}

@@ -108,7 +108,7 @@ func spawn(variant, dir string, rows int64) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	cmd := exec.Command(self, "-child", variant, "-dir", dir, "-rows", fmt.Sprint(rows))
+	cmd := exec.CommandContext(context.Background(), self, "-child", variant, "-dir", dir, "-rows", fmt.Sprint(rows))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -123,7 +123,7 @@ func spawn(variant, dir string, rows int64) (sample, error) {
 }
 
 func version() (sample, error) {
-	cmd := exec.Command(filepath.Join("bin", "elt"), "version")
+	cmd := exec.CommandContext(context.Background(), filepath.Join("bin", "elt"), "version")
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
 		return sample{}, fmt.Errorf("run bin/elt version (make it with `make build`): %w", err)

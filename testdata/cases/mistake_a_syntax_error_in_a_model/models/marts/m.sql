@@ -1,0 +1,1 @@
+select a frm in.things wher

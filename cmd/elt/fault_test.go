@@ -17,7 +17,7 @@ import (
 	"elt/internal/warehouse"
 )
 
-// faultCase is the project that is broken at every index.
+// faultCase is the project that is broken at its calls.
 const faultCase = casesDir + "/the_loop_runs_twice"
 
 func faultProject(t *testing.T, engine string) (dir, addr string) {
@@ -49,9 +49,9 @@ func outcome(t *testing.T, dir, addr string) map[string]string {
 	return out
 }
 
-// A fault at every index: call 1, 2, 3… of the warehouse fails until a run passes
-// untouched; after each, a clean rerun ends where a run without faults ends.
-func TestFaultAtEveryIndex(t *testing.T) {
+// A fault at calls 1, 4, 7… of the warehouse, until a run passes untouched; after
+// each, a clean rerun ends where a run without faults ends.
+func TestFaultsOverAllCalls(t *testing.T) {
 	for _, engine := range []string{"duckdb", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
@@ -82,8 +82,8 @@ func TestFaultAtEveryIndex(t *testing.T) {
 	}
 }
 
-// stride keeps the suite short: every call at first, where the loads are, then
-// a sample that a longer run of `go test -faults` makes complete.
+// stride keeps the suite short: it samples the calls, densely where a run is
+// prepared. Every single call is not tried yet.
 func stride(index int) int {
 	if index < 12 {
 		return 3

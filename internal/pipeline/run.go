@@ -74,7 +74,32 @@ func (p *Pipeline) start(ctx context.Context, run state.Run) error {
 			return err
 		}
 	}
+	if err := p.makeSchemas(ctx); err != nil {
+		return err
+	}
 	return p.Store.StartRun(ctx, run)
+}
+
+// makeSchemas makes the schemas of all sources and models before any step runs:
+// on Postgres two transactions that make the same schema side by side, even IF
+// NOT EXISTS, fail with a duplicate key.
+func (p *Pipeline) makeSchemas(ctx context.Context) error {
+	var schemas []string
+	for _, src := range p.Project.Sources {
+		schemas = append(schemas, p.place(src.Name, "").Schema)
+	}
+	for _, m := range p.Graph.Models {
+		schemas = append(schemas, m.Table.Schema)
+	}
+	slices.Sort(schemas)
+	return p.DB.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		for _, schema := range slices.Compact(schemas) {
+			if _, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+warehouse.Quote(schema)); err != nil {
+				return fmt.Errorf("make schema %s: %w", schema, err)
+			}
+		}
+		return nil
+	})
 }
 
 // asOf is the run's clock when it is not the wall clock.

@@ -79,6 +79,8 @@ type Target struct {
 	Window window.Window
 	// OnEmpty is EmptyFail, EmptyKeep or EmptyReplace.
 	OnEmpty string
+	// Distinct makes Replace keep one row of each Key, the one that Merge would.
+	Distinct bool
 	// Overlap says that the source re-reads rows: those that the table has
 	// already, unchanged, count as already present and are not written again.
 	Overlap bool
@@ -95,6 +97,11 @@ type Result struct {
 	Checksum string
 	// Changes tells how the table grew: "added column x text".
 	Changes []string
+}
+
+// distinct reports whether one row of each key is published.
+func (t Target) distinct() bool {
+	return t.Disposition == Merge || t.Disposition == Replace && t.Distinct
 }
 
 // ErrEmpty means that an empty source would have emptied a table that has rows.

@@ -25,7 +25,7 @@ func (p *publisher) pick(ctx context.Context, g growth, how picking) (growth, er
 	}
 	inner := []string{`x.*`}
 	where := []string{`TRUE`}
-	if p.to.Disposition == Merge {
+	if p.to.distinct() {
 		inner = append(inner, `row_number() OVER (PARTITION BY `+list(p.targetKey(g))+` ORDER BY `+p.order(g)+`) AS _elt_rank`)
 		where = append(where, `s._elt_rank = 1`)
 	}

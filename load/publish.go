@@ -176,9 +176,8 @@ func (p *publisher) inspect(ctx context.Context, staged []warehouse.Column) erro
 		return p.insideWindow(ctx, staged)
 	case File:
 		return haveColumns(staged, "file", warehouse.ColSource)
-	case Merge:
 	default:
-		if !p.to.Overlap {
+		if !p.to.distinct() && !p.to.Overlap {
 			return nil
 		}
 	}
@@ -190,7 +189,7 @@ func (p *publisher) inspect(ctx context.Context, staged []warehouse.Column) erro
 			return err
 		}
 	}
-	if p.to.Disposition != Merge {
+	if !p.to.distinct() {
 		return nil
 	}
 	nulls, err := count(ctx, p.tx, `SELECT count(*) FROM `+p.src.String()+` WHERE `+nullKey(p.to.Key))

@@ -31,12 +31,12 @@ func (p *publisher) replace(ctx context.Context, staged, existing []warehouse.Co
 		if p.res.Deleted, err = p.tx.Exec(ctx, `DELETE FROM `+p.table.String()); err != nil {
 			return err
 		}
-		return p.insert(ctx, g)
+		return p.exchange(ctx, g)
 	}
 	if p.res.Deleted, err = count(ctx, p.tx, `SELECT count(*) FROM `+p.table.String()); err != nil {
 		return err
 	}
-	if g.casts() {
+	if g.casts() || p.res.Superseded > 0 {
 		if _, err := p.pick(ctx, g, picking{becomesTable: true}); err != nil {
 			return err
 		}
@@ -47,6 +47,22 @@ func (p *publisher) replace(ctx context.Context, staged, existing []warehouse.Co
 		}
 	}
 	return p.swap(ctx)
+}
+
+// exchange inserts the staged rows, one of each key where asked, into the emptied table.
+func (p *publisher) exchange(ctx context.Context, g growth) error {
+	if p.res.Superseded == 0 {
+		return p.insert(ctx, g)
+	}
+	g, err := p.pick(ctx, g, picking{})
+	if err != nil {
+		return err
+	}
+	if err := p.insert(ctx, g); err != nil {
+		return err
+	}
+	_, err = p.tx.Exec(ctx, `DROP TABLE `+p.src.String())
+	return err
 }
 
 // swap drops the table and gives its name, and what hung on it, to the source.
@@ -69,7 +85,7 @@ func (p *publisher) swap(ctx context.Context) error {
 			return fmt.Errorf("restore what belongs to the table: %w", err)
 		}
 	}
-	p.res.Published = p.staged.rows
+	p.res.Published = p.staged.rows - p.res.Superseded
 	return p.ensureIndexes(ctx, p.to.Key)
 }
 
@@ -100,11 +116,11 @@ func (p *publisher) inPlace(ctx context.Context, g growth) (bool, error) {
 	if held || err != nil || !isPostgres(p.tx) {
 		return held, err
 	}
-	if g.casts() || !p.staged.contract.Replaces {
+	if g.casts() || p.res.Superseded > 0 || !p.staged.contract.Replaces {
 		return true, nil
 	}
 	older, err := count(ctx, p.tx, `SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()
-		AND backend_type = 'client backend' AND datname = current_database()
+		AND coalesce(backend_type, 'client backend') = 'client backend' AND datname = current_database()
 		AND age(backend_xmin) >= age(CAST($1 AS text)::xid)`, p.staged.sealed)
 	return older > 0, err
 }

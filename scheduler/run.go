@@ -175,6 +175,7 @@ func (r *runner) attempt(ctx context.Context, s *Step) outcome {
 		}
 		select {
 		case <-ctx.Done():
+		case <-r.opts.Drain: // no new try after a signal
 		case <-time.After(r.opts.Backoff.Wait(try, after)):
 			continue
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -122,13 +121,9 @@ func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, ste
 	if err != nil {
 		return end, err
 	}
-	parallel := s.target.Threads
-	if parallel == 0 {
-		parallel = runtime.NumCPU()
-	}
 	logged := report.NewJSON(log)
 	end, err = p.Run(ctx, steps, pipeline.RunOptions{
-		Parallel: max(2, parallel), Retries: 3, Drain: drain, Sink: report.NewMany(a.printer(s), logged), Command: command, Job: job,
+		Parallel: parallel(s.target), Retries: 3, Drain: drain, Sink: report.NewMany(a.printer(s), logged), Command: command, Job: job,
 		Log: filepath.Join(".elt", "logs", p.RunID+".jsonl"), Warehouse: shown, Exit: statusExit,
 	})
 	return end, errors.Join(err, logged.Err())

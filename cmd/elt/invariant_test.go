@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"elt/internal/fault"
@@ -85,5 +88,23 @@ func TestInvariant4EveryLoadBalances(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Rows that were rejected can be looked at also when there were too many of them
+// and the load was not published.
+func TestRejectsOverTheirLimitAreKept(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "project")
+	if err := os.CopyFS(dir, os.DirFS(casesDir+"/too_many_bad_lines_fail_the_load")); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	if code, out := elt(t, dir, "duckdb:wh.duckdb", &stderr, nil, "run"); code != exitCheck || !strings.Contains(out, "elt quarantine in.things") {
+		t.Fatalf("exit %d\n%s\n%s", code, out, &stderr)
+	}
+	code, out := elt(t, dir, "duckdb:wh.duckdb", &stderr, nil, "quarantine", "in.things")
+	if code != 0 || !strings.Contains(out, "data/a.jsonl:2") {
+		t.Errorf("exit %d, the quarantine does not show line 2\n%s\n%s", code, out, &stderr)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -176,7 +177,7 @@ func (a *app) driver(ctx context.Context, s *session, readOnly bool) (warehouse.
 		return nil, err
 	}
 	if name == "postgres" {
-		return postgres.Open(ctx, secret.New(s.target.Warehouse.Reveal()), postgres.Options{TimeZone: s.project.Timezone.String()})
+		return postgres.Open(ctx, secret.New(s.target.Warehouse.Reveal()), postgres.Options{TimeZone: s.project.Timezone.String(), MaxConns: 2*parallel(s.target) + 4})
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(s.project.Dir, path)
@@ -200,6 +201,15 @@ func (a *app) driver(ctx context.Context, s *session, readOnly bool) (warehouse.
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// parallel is how many steps run side by side. Each may hold a transaction and
+// look something up beside it, so the warehouse must allow more connections.
+func parallel(t *project.Target) int {
+	if t.Threads > 0 {
+		return max(2, t.Threads)
+	}
+	return max(2, runtime.NumCPU())
 }
 
 // sourceDirs are the folders that file sources read: the only ones that the
@@ -229,6 +239,6 @@ func streamOptions(src *project.Source) []any {
 func (a *app) pipeline(s *session) *pipeline.Pipeline {
 	return &pipeline.Pipeline{
 		Project: s.project, Target: s.target, DB: s.db, Store: s.store, Graph: s.graph,
-		Sources: a.sources(), Destinations: a.destinations(), RunID: strings.ToLower(rand.Text()[:6]), Now: s.now, Push: s.target.Push,
+		Sources: a.sources(), Destinations: a.destinations(), RunID: strings.ToLower(rand.Text()[:6]), Now: s.now, Push: s.target.Push, Redact: a.redact,
 	}
 }

@@ -93,14 +93,17 @@ func (p *Pipeline) judgeModel(ctx context.Context, tx *warehouse.Tx, m *transfor
 }
 
 func (p *Pipeline) recordBuild(ctx context.Context, tx *warehouse.Tx, m *transform.Model, r transform.Result, findings []check.Finding, high time.Time) error {
-	now := time.Now().UTC()
+	now, status := time.Now().UTC(), "ok"
+	if f := check.Freshness(m.FullName(), high, p.Now, m.DecisionWindow); !f.OK && f.Severity == check.Error {
+		status = "stale"
+	}
 	if err := p.Store.SaveColumns(ctx, tx, m.FullName(), r.Columns); err != nil {
 		return err
 	}
 	if err := p.Store.SaveBuild(ctx, tx, state.Build{Model: m.FullName(), RunID: p.RunID, Fingerprint: fingerprint(m), At: now, Rows: r.Rows, HighWater: high}); err != nil {
 		return err
 	}
-	if err := p.Store.SaveFreshness(ctx, tx, state.Freshness{Relation: m.FullName(), UpdatedAt: now, HighWater: high, Rows: r.Rows, Status: "ok"}); err != nil {
+	if err := p.Store.SaveFreshness(ctx, tx, state.Freshness{Relation: m.FullName(), UpdatedAt: now, HighWater: high, Rows: r.Rows, Status: status}); err != nil {
 		return err
 	}
 	return p.Store.SaveFindings(ctx, tx, p.record(findings))

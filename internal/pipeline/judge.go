@@ -69,6 +69,9 @@ func tell(res *event.Result, findings []check.Finding) {
 		if len(f.Samples) > 0 {
 			w.Detail = f.Samples[0]
 			w.Hint = "elt show " + f.Relation + " --failed"
+			if f.Check == "quarantine" {
+				w.Hint = "elt quarantine " + f.Relation
+			}
 		}
 		res.Warnings = append(res.Warnings, w)
 	}

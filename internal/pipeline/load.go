@@ -55,13 +55,22 @@ func (p *Pipeline) load(ctx context.Context, src *project.Source, st *project.St
 		if err == nil {
 			return l.result(l.judged), nil
 		}
-		if !errors.Is(err, errCheck) {
+		if ctx.Err() != nil {
 			return res, err
+		}
+		if !errors.Is(err, errCheck) {
+			return res, errors.Join(err, p.Store.RecordFindings(ctx, p.record(l.judged)))
 		}
 		findings = l.judged
 	}
 	// The findings of what was rolled back, or never published, outlive it.
-	if err := p.Store.RecordFindings(ctx, p.record(findings)); err != nil {
+	err = p.DB.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		if err := p.Store.SaveRejects(ctx, tx, l.relation, l.loadID, l.RunID, l.rejects.Rows()); err != nil {
+			return err
+		}
+		return p.Store.SaveFindings(ctx, tx, p.record(findings))
+	})
+	if err != nil {
 		return res, err
 	}
 	res = event.Result{Status: event.CheckFailed, Counts: []event.Count{{Label: "read", N: staged.Read()}, {Label: "published", N: 0}}}
@@ -85,6 +94,7 @@ type loading struct {
 	judged                 []check.Finding
 	done                   load.Result
 	high                   time.Time
+	stale                  bool // older than its decision window
 }
 
 func (l *loading) open(ctx context.Context) (scan.Scan, error) {
@@ -107,7 +117,18 @@ func (l *loading) open(ctx context.Context) (scan.Scan, error) {
 	}
 	l.loadID = LoadID(time.Now())
 	l.rejects = load.NewRejects(0)
-	return streams[0].Open(ctx, extract.Request{From: l.from, Reject: l.rejects.Add})
+	if l.disposition() == load.Replace && !l.spec.Files {
+		l.from = "" // what replaces the table must be all of it
+	}
+	sc, err := streams[0].Open(ctx, extract.Request{From: l.from, Reject: l.rejects.Add})
+	if err != nil || l.from == "" || l.disposition() != load.Replace || len(sc.Parts()) == 0 {
+		return sc, err
+	}
+	if err := sc.Close(); err != nil { // some files are new: read all of them
+		return nil, err
+	}
+	l.from = ""
+	return streams[0].Open(ctx, extract.Request{Reject: l.rejects.Add})
 }
 
 // LoadID makes an id that sorts by time, so that engines prune by it.
@@ -124,7 +145,7 @@ func (l *loading) key() []string {
 
 func (l *loading) contract() load.Contract {
 	var key []string
-	if l.disposition() == load.Merge {
+	if l.disposition() == load.Merge || l.distinct() {
 		key = l.key()
 	}
 	return load.Contract{
@@ -134,11 +155,21 @@ func (l *loading) contract() load.Contract {
 	}
 }
 
-// disposition is how the stream is published when the project does not say.
+// disposition is how this run publishes the stream: a full refresh replaces.
 func (l *loading) disposition() string {
-	switch {
-	case l.FullRefresh:
+	if l.FullRefresh {
 		return load.Replace
+	}
+	return l.declared()
+}
+
+// distinct reports whether a full refresh must keep one row of each key, as the
+// merges did whose rows it replaces.
+func (l *loading) distinct() bool { return l.FullRefresh && l.declared() == load.Merge }
+
+// declared is what the project says, or what suits the source.
+func (l *loading) declared() string {
+	switch {
 	case l.st.Load != "":
 		return l.st.Load
 	case l.spec.Files:
@@ -152,56 +183,13 @@ func (l *loading) disposition() string {
 	}
 }
 
-// judgeStage judges each staged row, and the share that the source rejected.
-func (l *loading) judgeStage(ctx context.Context, staged *load.Staged) ([]check.Finding, error) {
-	rel := check.Relation{SQL: staged.Relation().String(), Name: l.relation, Dialect: l.DB.Dialect().Name}
-	var findings []check.Finding
-	if staged.Rows() > 0 {
-		var err error
-		if findings, err = evaluate(ctx, l.DB, l.rowChecks, rel, l.Now); err != nil {
-			return nil, err
-		}
-	}
-	if f, ok := l.quarantine(staged); ok {
-		findings = append(findings, f)
-	}
-	return findings, nil
-}
-
-// quarantine judges the rejected rows against their limit, 1% unless the stream
-// says otherwise.
-func (l *loading) quarantine(staged *load.Staged) (check.Finding, bool) {
-	n, read := staged.Quarantined(), staged.Read()
-	if n == 0 {
-		return check.Finding{}, false
-	}
-	limit := l.st.QuarantineMax
-	if !limit.Set {
-		limit = project.Limit{Percent: 1, Set: true}
-	}
-	share := 100 * float64(n) / float64(max(read, 1))
-	f := check.Finding{Check: "quarantine", Relation: l.relation, Severity: check.Warn, OK: false, Failed: n,
-		Observed: fmt.Sprintf("%d of %d rows (%.2f%%)", n, read, share), Expected: fmt.Sprintf("at most %g%%", limit.Percent)}
-	over := limit.Percent > 0 && share > limit.Percent
-	if limit.Rows > 0 {
-		f.Expected, over = fmt.Sprintf("at most %d", limit.Rows), n > limit.Rows
-	}
-	if over {
-		f.Severity = check.Error
-	}
-	if bad := l.rejects.Rows(); len(bad) > 0 {
-		f.Samples = []string{bad[0].Reason + " · " + bad[0].Locator}
-	}
-	return f, true
-}
-
 // publish runs inside Update. Its findings go to l.judged, which outlives a rollback.
 func (l *loading) publish(ctx context.Context, tx *warehouse.Tx, staged *load.Staged, next scan.Cursor) error {
 	var err error
 	disposition := l.disposition()
 	l.done, err = staged.Publish(ctx, tx, load.Target{
 		Disposition: disposition, Key: l.key(), Cursor: l.spec.Cursor, Time: l.spec.Time,
-		OnEmpty: l.onEmpty(), Overlap: l.st.Lookback > 0,
+		OnEmpty: l.onEmpty(), Distinct: l.distinct(), Overlap: l.st.Lookback > 0,
 	})
 	if err != nil {
 		return err
@@ -230,91 +218,11 @@ func (l *loading) onEmpty() string {
 	return l.st.OnEmpty
 }
 
-// judgeTable judges the table as it will be.
-func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []warehouse.Column, disposition string) error {
-	rel := check.Relation{SQL: l.table.String(), Name: l.relation, Dialect: tx.Dialect().Name}
-	findings, err := evaluate(ctx, tx, l.tableChecks, rel, l.Now)
-	if err != nil {
-		return err
-	}
-	l.judged = append(l.judged, findings...)
-	f, err := l.drift(ctx, l.relation, columns)
-	if err != nil {
-		return err
-	}
-	l.judged = append(l.judged, f)
-	switch {
-	case l.spec.Time != "":
-		if l.high, err = highWater(ctx, tx, l.table, l.spec.Time); err != nil {
-			return err
-		}
-		if f, err = l.volume(ctx, tx, l.table, l.relation, l.spec.Time); err != nil {
-			return err
-		}
-		l.judged = append(l.judged, f)
-	case disposition == load.Replace && !l.nothingNew:
-		if err := l.judgeReplace(ctx, tx); err != nil {
-			return err
-		}
-		l.high = l.Now
-	default:
-		if l.high, err = l.lastNews(ctx); err != nil {
-			return err
-		}
-	}
-	f = check.Freshness(l.relation, l.high, l.Now, l.window())
-	if f.Severity == check.Error { // old data are worth having: they are told, never held back
-		f.Severity = check.Warn
-	}
-	l.judged = append(l.judged, f)
-	return nil
-}
-
-// lastNews is how new a table without a time column is: as of now when this load
-// read something, else as of the last load that did. A source that has gone
-// silent must not look fresh.
-func (l *loading) lastNews(ctx context.Context) (time.Time, error) {
-	if l.done.Read > 0 || l.from == "" {
-		return l.Now, nil
-	}
-	known, err := l.Store.Freshness(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	for _, f := range known {
-		if f.Relation == l.relation {
-			return f.HighWater, nil
-		}
-	}
-	return l.Now, nil
-}
-
-// judgeReplace compares the whole table with what the last replaces put there.
-func (l *loading) judgeReplace(ctx context.Context, tx *warehouse.Tx) error {
-	history, err := l.Store.VolumeHistory(ctx, l.relation, 28)
-	if err != nil {
-		return err
-	}
-	var before []int64
-	for _, v := range history { // newest first
-		before = append([]int64{v.Rows}, before...)
-	}
-	l.judged = append(l.judged, check.Volume(l.relation, l.done.Published, before, true))
-	return l.Store.SaveVolume(ctx, tx, l.relation, state.Volume{Slot: time.Now().UTC(), Rows: l.done.Published})
-}
-
-// window is how old the data may be when they are used; 0: nobody said.
-func (l *loading) window() time.Duration {
-	return l.st.DecisionWindow
-}
-
 func (l *loading) recordLoad(ctx context.Context, tx *warehouse.Tx, columns []warehouse.Column, disposition string, next scan.Cursor) error {
 	d := l.done
 	status := "ok"
-	for _, f := range l.judged {
-		if !f.OK && f.Check == "freshness" {
-			status = "stale"
-		}
+	if l.stale {
+		status = "stale"
 	}
 	steps := []func() error{
 		func() error {
@@ -332,6 +240,9 @@ func (l *loading) recordLoad(ctx context.Context, tx *warehouse.Tx, columns []wa
 	}
 	if next != "" { // invariant 1: with the rows, and a run of no rows keeps what there is
 		steps = append(steps, func() error { return l.Store.SaveCursor(ctx, tx, l.relation, next, l.loadID) })
+	}
+	if next == "" && l.FullRefresh && l.onEmpty() != load.EmptyKeep { // the table is empty: nothing lies before the cursor
+		steps = append(steps, func() error { return l.Store.DropCursor(ctx, tx, l.relation) })
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

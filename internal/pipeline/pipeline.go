@@ -49,11 +49,15 @@ type Pipeline struct {
 	Push         string    // off, fake, live
 	FullRefresh  bool
 	Emit         func(event.Event) // nil: nobody listens
+	// Redact takes the secrets of the project out of an error's text, before it
+	// is told, logged or recorded. nil: nothing is taken out.
+	Redact func(string) string
 
 	mu      sync.Mutex
 	opened  map[string]extract.Source
 	highs   map[string]time.Time // relation -> event-time high water, as far as this run knows
 	closers []func() error
+	drain   <-chan struct{} // of the run; closed by the first signal
 }
 
 // Steps lists every step of the project: sources, models, syncs, each sorted by name.

@@ -36,7 +36,7 @@ type RunOptions struct {
 // failed steps are in the outcome, not in the error.
 func (p *Pipeline) Run(ctx context.Context, steps []scheduler.Step, opts RunOptions) (event.End, error) {
 	began := time.Now()
-	p.Emit = opts.Sink.Emit
+	p.Emit, p.drain = opts.Sink.Emit, opts.Drain
 	run := state.Run{ID: p.RunID, Job: opts.Job, Command: opts.Command, Trigger: "manual", StartedAt: began, AsOf: p.asOf(), Log: opts.Log}
 	if err := p.start(ctx, run); err != nil {
 		return event.End{}, err
@@ -113,6 +113,9 @@ func (p *Pipeline) asOf() time.Time {
 // ended tells of a step and records it.
 func (p *Pipeline) ended(ctx context.Context, s event.Step) error {
 	now := time.Now()
+	if p.Redact != nil {
+		s.Error = p.Redact(s.Error)
+	}
 	p.Emit(event.Event{At: now, Run: p.RunID, Step: &s})
 	result, err := json.Marshal(s.Result)
 	if err != nil {
@@ -126,11 +129,19 @@ func (p *Pipeline) ended(ctx context.Context, s event.Step) error {
 // written (invariant 14).
 func (p *Pipeline) finish(ctx context.Context, run state.Run, ended []event.Step, failed error, opts RunOptions) (event.End, error) {
 	status, exit := opts.Exit(ended)
+	if exit == 1 && tryAgain(failed) {
+		exit = 75
+	}
+	if failed != nil && exit == 0 { // a step that could not be recorded, or never ran
+		status, exit = event.Failed, 1
+	}
 	now := time.Now()
 	end := event.End{Status: status, Exit: exit, Took: now.Sub(run.StartedAt), AsOf: stalest(ended), Log: opts.Log}
 	run.Status, run.Exit, run.EndedAt = string(status), exit, now
 	if failed != nil {
-		run.Error = failed.Error()
+		if run.Error = failed.Error(); p.Redact != nil {
+			run.Error = p.Redact(run.Error)
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
@@ -140,6 +151,13 @@ func (p *Pipeline) finish(ctx context.Context, run state.Run, ended []event.Step
 		return end, fmt.Errorf("record the end of run %s: %w", run.ID, errors.Join(err, failed))
 	}
 	return end, nil
+}
+
+// tryAgain reports whether the commit of every failed step is unknown: another
+// run finds out, and nothing else is known to be wrong.
+func tryAgain(failed error) bool {
+	all, ok := failed.(interface{ Unwrap() []error })
+	return ok && !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !errors.Is(err, warehouse.ErrCommitUnknown) })
 }
 
 // stalest is the oldest high water among the steps that loaded something.
@@ -177,6 +195,8 @@ func (p *Pipeline) lock(ctx context.Context, name string) (context.Context, func
 			return held, release, err
 		}
 		select {
+		case <-p.drain:
+			return nil, nil, errors.Join(scheduler.ErrInterrupted, err)
 		case <-ctx.Done():
 			return nil, nil, errors.Join(context.Cause(ctx), err)
 		case <-time.After(backoff.Wait(try, 0)):

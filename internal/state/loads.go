@@ -139,6 +139,15 @@ func (s *Store) ResetCursor(ctx context.Context, stream string) error {
 	return nil
 }
 
+// DropCursor forgets the cursor of a stream in the transaction that empties its table.
+func (s *Store) DropCursor(ctx context.Context, tx *warehouse.Tx, stream string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM _elt.cursor WHERE project = $1 AND target = $2 AND stream = $3`, s.project, s.target, stream)
+	if err != nil {
+		return fmt.Errorf("drop the cursor of %s: %w", stream, err)
+	}
+	return nil
+}
+
 // Cursors lists the stored cursors by stream.
 func (s *Store) Cursors(ctx context.Context) (map[string]scan.Cursor, error) {
 	all := map[string]scan.Cursor{}

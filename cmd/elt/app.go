@@ -46,6 +46,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	if err != nil && err.Error() != "" {
 		fmt.Fprintln(a.err, "elt: "+a.redact(err.Error()))
+		var known *warehouse.Error
+		if errors.As(err, &known) && known.Hint != "" && !strings.Contains(err.Error(), known.Hint) {
+			fmt.Fprintln(a.err, "     "+known.Hint)
+		}
 	}
 	return exitCode(err)
 }

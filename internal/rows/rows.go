@@ -4,6 +4,7 @@ package rows
 
 import (
 	"fmt"
+	"math/big"
 	"strings"
 	"time"
 
@@ -88,7 +89,8 @@ func (r Row) Int(i int) int64 {
 		return int64(c.Value(r.index))
 	case *array.Decimal128:
 		typ, _ := c.DataType().(*arrow.Decimal128Type)
-		return int64(c.Value(r.index).ToFloat64(typ.Scale))
+		whole := c.Value(r.index).BigInt()
+		return whole.Quo(whole, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(typ.Scale)), nil)).Int64()
 	default:
 		panic(fmt.Sprintf("rows: column %q is %s, not an integer", r.Name(i), c.DataType()))
 	}

@@ -55,11 +55,7 @@ func (p *Plan) diff(ctx context.Context, tx *warehouse.Tx, upgraded bool) (strin
 	if err != nil {
 		return "", nil, err
 	}
-	theirs := make([]string, len(p.sync.Fields))
-	for i, f := range p.sync.Fields {
-		theirs[i] = f.Theirs
-	}
-	payload, err := jsonObject(d.Name, src.members(src.fields, theirs))
+	payload, err := jsonObject(d.Name, src.members(src.fields, p.sync.theirs()))
 	if err != nil {
 		return "", nil, err
 	}

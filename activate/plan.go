@@ -88,9 +88,6 @@ func newPlan(db *warehouse.DB, st *state.Store, sync Sync) *Plan {
 	}
 }
 
-// Result is what the plan found; after Push also what became of it.
-func (p *Plan) Result() Result { return p.result }
-
 // Close drops the plan's tables and gives the lease back. Push may not be
 // called afterwards.
 func (p *Plan) Close(ctx context.Context) error {

@@ -101,6 +101,15 @@ func (s Sync) DestKey() []string {
 	return names
 }
 
+// theirs are the destination's names of the fields, in their order.
+func (s Sync) theirs() []string {
+	names := make([]string, len(s.Fields))
+	for i, f := range s.Fields {
+		names[i] = f.Theirs
+	}
+	return names
+}
+
 // mapping fingerprints what a payload hash does not see: under which names the
 // values are sent. It is part of every stored hash, so that a renamed field is
 // a change of every row, also when a resync is cut off half way.
@@ -108,9 +117,7 @@ func (s Sync) mapping() string {
 	parts := []string{s.Object}
 	parts = append(parts, s.DestKey()...)
 	parts = append(parts, "")
-	for _, f := range s.Fields {
-		parts = append(parts, f.Theirs)
-	}
+	parts = append(parts, s.theirs()...)
 	return Fingerprint(parts...)[:12]
 }
 

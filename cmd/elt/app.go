@@ -17,6 +17,7 @@ import (
 	"elt/extract"
 	extractall "elt/extract/all"
 	"elt/internal/project"
+	"elt/internal/secret"
 	"elt/internal/settings"
 	"elt/internal/warehouse"
 	"elt/scheduler"
@@ -73,12 +74,13 @@ func (a *app) redact(s string) string {
 	if a.project == nil {
 		return s
 	}
+	var hide []string
 	for _, sec := range a.project.Secrets {
-		if v := sec.Reveal(); len(v) > 3 {
-			s = strings.ReplaceAll(s, v, "***")
+		if v := sec.Reveal(); len(v) > 3 { // a shorter one would mask half of every sentence
+			hide = append(hide, v)
 		}
 	}
-	return s
+	return secret.NewScrubber(hide...).Text(s)
 }
 
 func (a *app) sources() []extract.Kind       { return extractall.Kinds() }

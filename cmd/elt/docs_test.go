@@ -29,7 +29,7 @@ func TestGuideCommandsRun(t *testing.T) {
 			line, _, _ = strings.Cut(line, "#")
 			args := words.FindAllString(line, -1)
 			switch {
-			case len(args) == 0 || args[0] == "make":
+			case len(args) == 0 || args[0] == "make" || args[0] == "export":
 				continue
 			case args[0] == "cd":
 				dir = filepath.Join(dir, args[1])
@@ -63,6 +63,11 @@ func TestDocsLinksResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	decisions, err := filepath.Glob("../../docs/adr/*.md")
+	if err != nil || len(decisions) == 0 {
+		t.Fatalf("%d decisions, %v", len(decisions), err)
+	}
+	pages = append(pages, decisions...)
 	for _, page := range append(pages, "../../README.md") {
 		text, err := os.ReadFile(page)
 		if err != nil {

@@ -159,6 +159,9 @@ func (a *app) open(ctx context.Context, readOnly bool) (*session, error) {
 		s.db = warehouse.OpenReadOnly(driver)
 		s.store = state.View(s.db, s.project.Name, s.target.Name)
 		s.closers = append(s.closers, s.db.Close)
+		if err := s.store.Check(ctx); err != nil { // written by a newer elt
+			return nil, errors.Join(err, s.close())
+		}
 		return s, nil
 	}
 	if s.db, err = warehouse.Open(ctx, driver); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"elt/internal/retry"
 	"elt/internal/secret"
+	"elt/internal/yamlx"
 )
 
 // closeTimeout bounds the good-bye to a server that may be gone.
@@ -29,9 +30,9 @@ func (s *source) wrap(ctx context.Context, err error) error {
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		if errors.Is(err, cause) {
-			return s.scrub.clean(err)
+			return s.scrub.Clean(err)
 		}
-		return fmt.Errorf("%w: %w", cause, s.scrub.clean(err))
+		return fmt.Errorf("%w: %w", cause, s.scrub.Clean(err))
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -40,7 +41,7 @@ func (s *source) wrap(ctx context.Context, err error) error {
 				err = fmt.Errorf("%w: %s", err, more)
 			}
 		}
-		err = s.scrub.clean(err)
+		err = s.scrub.Clean(err)
 		if transient(pg.Code) {
 			return retry.AsTransient(err)
 		}
@@ -48,9 +49,9 @@ func (s *source) wrap(ctx context.Context, err error) error {
 	}
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
-		return retry.AsTransient(s.scrub.clean(fmt.Errorf("connection to PostgreSQL at %s lost: %w", s.address(), err)))
+		return retry.AsTransient(s.scrub.Clean(fmt.Errorf("connection to PostgreSQL at %s lost: %w", s.address(), err)))
 	}
-	return s.scrub.clean(err)
+	return s.scrub.Clean(err)
 }
 
 // transient sorts SQLSTATEs: connection, shutdown, too many connections, conflict.
@@ -69,7 +70,7 @@ func (s *source) connectError(ctx context.Context, err error) error {
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		return retry.AsTransient(s.scrub.clean(fmt.Errorf(
+		return retry.AsTransient(s.scrub.Clean(fmt.Errorf(
 			"connect to PostgreSQL at %s: %w; is it running, and are host and port of the connection's url right?", s.address(), err)))
 	}
 	hint := ""
@@ -81,7 +82,7 @@ func (s *source) connectError(ctx context.Context, err error) error {
 	case "3D000":
 		hint = "; check the database in the connection's url"
 	}
-	err = s.scrub.clean(fmt.Errorf("connect to PostgreSQL at %s: %w%s", s.address(), pg, hint))
+	err = s.scrub.Clean(fmt.Errorf("connect to PostgreSQL at %s: %w%s", s.address(), pg, hint))
 	if transient(pg.Code) {
 		return retry.AsTransient(err)
 	}
@@ -100,13 +101,7 @@ func parseError(url secret.String) error {
 
 // missing says that there is no such thing, and which name was meant.
 func missing(what, name string, have []string) error {
-	short := name[strings.LastIndexByte(name, '.')+1:]
-	best, least := "", len(short)/2+2
-	for _, h := range have {
-		if d := distance(strings.ToLower(short), strings.ToLower(h)); d < least {
-			best, least = h, d
-		}
-	}
+	best := yamlx.Nearest(name[strings.LastIndexByte(name, '.')+1:], have)
 	switch {
 	case best != "":
 		return fmt.Errorf("there is no %s %s: did you mean %s?", what, name, best)
@@ -119,60 +114,3 @@ func missing(what, name string, have []string) error {
 	}
 	return fmt.Errorf("there is no %s %s: there are %s", what, name, strings.Join(shown, ", "))
 }
-
-// distance counts the edits between a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-// scrubber removes secrets from the text of errors.
-type scrubber struct{ secrets []string }
-
-func newScrubber(password, url string) scrubber {
-	s := scrubber{secrets: []string{url}}
-	if password != "" {
-		s.secrets = append(s.secrets, password, neturl.QueryEscape(password), neturl.PathEscape(password))
-	}
-	return s
-}
-
-// clean returns err, or one with its text masked if that holds a secret. The
-// chain is hidden then, since it holds the secret too.
-func (s scrubber) clean(err error) error {
-	text := err.Error()
-	clean := text
-	for _, secret := range s.secrets {
-		clean = strings.ReplaceAll(clean, secret, "***")
-	}
-	if clean == text {
-		return err
-	}
-	return &masked{text: clean, err: err}
-}
-
-// masked stands for an error whose text holds a secret.
-type masked struct {
-	text string
-	err  error
-}
-
-func (m *masked) Error() string { return m.text }
-
-// Is compares with the errors that are hidden.
-func (m *masked) Is(target error) bool { return errors.Is(m.err, target) }

@@ -75,7 +75,7 @@ func Kind() extract.Kind {
 // that there is none to share.
 type source struct {
 	config  *pgx.ConnConfig
-	scrub   scrubber
+	scrub   secret.Scrubber
 	schema  string
 	streams []extract.StreamConfig
 	alloc   memory.Allocator
@@ -105,7 +105,7 @@ func open(ctx context.Context, c extract.Config) (extract.Source, error) {
 	if err != nil {
 		return nil, parseError(conn.URL)
 	}
-	s.config, s.scrub = config, newScrubber(config.Password, conn.URL.Reveal())
+	s.config, s.scrub = config, secret.NewScrubber(conn.URL.Reveal(), config.Password)
 	// What is read must not depend on how the server or the role is set up.
 	for name, value := range map[string]string{
 		"application_name": "elt", "client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO, YMD",
@@ -141,7 +141,7 @@ func (s *source) disconnect(ctx context.Context, conn *pgx.Conn) error {
 	case <-ctx.Done():
 	}
 	if err != nil && !raw.IsClosed() {
-		return fmt.Errorf("disconnect from PostgreSQL: %w", s.scrub.clean(err))
+		return fmt.Errorf("disconnect from PostgreSQL: %w", s.scrub.Clean(err))
 	}
 	return nil
 }

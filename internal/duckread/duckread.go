@@ -166,9 +166,9 @@ func of(files []scan.File, err error) error {
 		return nil
 	}
 	if len(files) == 1 {
-		return fmt.Errorf("read %s: %w", files[0].Name, err)
+		return fmt.Errorf("read %s: %w", files[0].Name, plain(err))
 	}
-	return fmt.Errorf("read %s and %d more: %w", files[0].Name, len(files)-1, err)
+	return fmt.Errorf("read %s and %d more: %w", files[0].Name, len(files)-1, plain(err))
 }
 
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

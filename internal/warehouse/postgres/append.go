@@ -54,7 +54,7 @@ func (t *tx) append(ctx context.Context, table warehouse.Table, r array.RecordRe
 	case ctx.Err() != nil, errors.As(cause, &value):
 		return 0, cause
 	default:
-		return 0, &warehouse.Error{Err: t.driver.scrub.clean(cause)}
+		return 0, &warehouse.Error{Err: t.driver.scrub.Clean(cause)}
 	}
 	if err != nil {
 		return 0, err

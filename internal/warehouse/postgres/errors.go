@@ -127,7 +127,7 @@ func place(q string, position int) (line, column int) {
 
 // finish removes secrets and says which kinds may go away by themselves.
 func (d *Driver) finish(e *warehouse.Error) error {
-	e.Err = d.scrub.clean(e.Err)
+	e.Err = d.scrub.Clean(e.Err)
 	if e.Kind == warehouse.KindConflict || e.Kind == warehouse.KindUnavailable {
 		e.Err = retry.AsTransient(e.Err)
 	}
@@ -190,44 +190,3 @@ func parseError(url secret.String) error {
 		Hint: "expected postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password as %XX",
 	}
 }
-
-// scrubber removes secrets from the text of errors.
-type scrubber struct{ secrets []string }
-
-func newScrubber(password, url string) scrubber {
-	s := scrubber{secrets: []string{url}}
-	if password != "" {
-		s.secrets = append(s.secrets, password, neturl.QueryEscape(password), neturl.PathEscape(password))
-	}
-	return s
-}
-
-// clean returns err, or an error with its text masked if that holds a secret.
-// The chain is cut then, since it holds the secret too; what callers ask about
-// errors still works.
-func (s scrubber) clean(err error) error {
-	text := err.Error()
-	clean := text
-	for _, secret := range s.secrets {
-		clean = strings.ReplaceAll(clean, secret, "***")
-	}
-	if clean == text {
-		return err
-	}
-	var out error = &masked{text: clean, err: err}
-	if class, after := retry.Of(err); class == retry.Transient {
-		out = retry.After(out, after)
-	}
-	return out
-}
-
-// masked stands for an error whose text holds a secret.
-type masked struct {
-	text string
-	err  error
-}
-
-func (m *masked) Error() string { return m.text }
-
-// Is compares with the errors that are hidden.
-func (m *masked) Is(target error) bool { return errors.Is(m.err, target) }

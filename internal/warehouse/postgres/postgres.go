@@ -34,7 +34,7 @@ const (
 // Driver implements [warehouse.Driver].
 type Driver struct {
 	config  *pgconn.Config
-	scrub   scrubber
+	scrub   secret.Scrubber
 	dialect *warehouse.Dialect
 	slots   chan struct{} // one for each open transaction
 
@@ -57,7 +57,7 @@ func Open(ctx context.Context, url secret.String, o Options) (*Driver, error) {
 	}
 	d := &Driver{
 		config:  config,
-		scrub:   newScrubber(config.Password, url.Reveal()),
+		scrub:   secret.NewScrubber(url.Reveal(), config.Password),
 		dialect: newDialect(),
 		slots:   make(chan struct{}, o.MaxConns),
 	}

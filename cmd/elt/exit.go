@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,8 +70,9 @@ func exitCode(err error) int {
 	}
 }
 
-// statusExit is the exit code of a run that ended with the given steps.
-func statusExit(steps []event.Step) (event.Status, int) {
+// statusExit is the status and exit code of a run that ended with the given
+// steps; failed joins the errors of those that failed or could not be recorded.
+func statusExit(steps []event.Step, failed error) (event.Status, int) {
 	seen := map[event.Status]bool{}
 	for _, s := range steps {
 		seen[s.Status] = true
@@ -78,15 +80,26 @@ func statusExit(steps []event.Step) (event.Status, int) {
 	switch {
 	case seen[event.Interrupted]:
 		return event.Interrupted, exitInterrupted
+	case seen[event.Failed] && tryAgain(failed):
+		return event.Failed, exitTryAgain
 	case seen[event.Failed]:
 		return event.Failed, exitFailed
 	case seen[event.CheckFailed]:
 		return event.CheckFailed, exitCheck
 	case seen[event.Unfinished]:
 		return event.Unfinished, exitUnfinished
+	case failed != nil: // a step that could not be recorded, or never ran
+		return event.Failed, exitFailed
 	default:
 		return event.OK, exitOK
 	}
+}
+
+// tryAgain reports whether the commit of every failed step is unknown: another
+// run finds out, and nothing else is known to be wrong.
+func tryAgain(failed error) bool {
+	all, ok := failed.(interface{ Unwrap() []error })
+	return ok && !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !errors.Is(err, warehouse.ErrCommitUnknown) })
 }
 
 // forgiven parses --ok 4,75.

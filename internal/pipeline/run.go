@@ -27,8 +27,9 @@ type RunOptions struct {
 	Log      string // path of the run's log file, for people
 	// Warehouse names the warehouse without credentials.
 	Warehouse string
-	// Exit gives the outcome of the ended steps its status and exit code.
-	Exit func([]event.Step) (event.Status, int)
+	// Exit gives a run its status and exit code, by its steps and by the errors of
+	// those that failed or could not be recorded.
+	Exit func(ended []event.Step, failed error) (event.Status, int)
 }
 
 // Run runs steps, records the run and each step in the warehouse, and returns
@@ -128,13 +129,7 @@ func (p *Pipeline) ended(ctx context.Context, s event.Step) error {
 // finish records the end of the run. After an interruption nothing else is
 // written (invariant 14).
 func (p *Pipeline) finish(ctx context.Context, run state.Run, ended []event.Step, failed error, opts RunOptions) (event.End, error) {
-	status, exit := opts.Exit(ended)
-	if exit == 1 && tryAgain(failed) {
-		exit = 75
-	}
-	if failed != nil && exit == 0 { // a step that could not be recorded, or never ran
-		status, exit = event.Failed, 1
-	}
+	status, exit := opts.Exit(ended, failed)
 	now := time.Now()
 	end := event.End{Status: status, Exit: exit, Took: now.Sub(run.StartedAt), AsOf: stalest(ended), Log: opts.Log}
 	run.Status, run.Exit, run.EndedAt = string(status), exit, now
@@ -151,13 +146,6 @@ func (p *Pipeline) finish(ctx context.Context, run state.Run, ended []event.Step
 		return end, fmt.Errorf("record the end of run %s: %w", run.ID, errors.Join(err, failed))
 	}
 	return end, nil
-}
-
-// tryAgain reports whether the commit of every failed step is unknown: another
-// run finds out, and nothing else is known to be wrong.
-func tryAgain(failed error) bool {
-	all, ok := failed.(interface{ Unwrap() []error })
-	return ok && !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !errors.Is(err, warehouse.ErrCommitUnknown) })
 }
 
 // stalest is the oldest high water among the steps that loaded something.

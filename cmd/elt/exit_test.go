@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"elt/internal/event"
+	"elt/internal/warehouse"
+)
+
+func TestStatusExit(t *testing.T) {
+	t.Parallel()
+	unknown := fmt.Errorf("extract a: %w", warehouse.ErrCommitUnknown)
+	boom := errors.New("boom")
+	for _, c := range []struct {
+		steps  []event.Status
+		failed error
+		status event.Status
+		exit   int
+	}{
+		{[]event.Status{event.OK}, nil, event.OK, exitOK},
+		{[]event.Status{event.OK}, boom, event.Failed, exitFailed}, // it could not be recorded
+		{[]event.Status{event.Failed, event.CheckFailed}, errors.Join(boom), event.Failed, exitFailed},
+		{[]event.Status{event.Failed}, errors.Join(unknown), event.Failed, exitTryAgain},
+		{[]event.Status{event.Failed, event.Failed}, errors.Join(unknown, boom), event.Failed, exitFailed},
+		{[]event.Status{event.CheckFailed, event.Blocked}, nil, event.CheckFailed, exitCheck},
+		{[]event.Status{event.Unfinished}, nil, event.Unfinished, exitUnfinished},
+		{[]event.Status{event.Failed, event.Interrupted}, errors.Join(boom), event.Interrupted, exitInterrupted},
+	} {
+		var steps []event.Step
+		for _, s := range c.steps {
+			steps = append(steps, event.Step{Status: s})
+		}
+		if status, exit := statusExit(steps, c.failed); status != c.status || exit != c.exit {
+			t.Errorf("%v, %v: %s and %d, want %s and %d", c.steps, c.failed, status, exit, c.status, c.exit)
+		}
+	}
+}

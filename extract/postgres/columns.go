@@ -14,6 +14,7 @@ import (
 type column struct {
 	found
 	selected string // the expression in the COPY query
+	printed  string // the type, as far as it decides how values are printed
 	field    arrow.Field
 	decoder
 }

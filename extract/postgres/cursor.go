@@ -14,7 +14,9 @@ import (
 )
 
 const (
-	cursorVersion = 1
+	// cursorVersion is what is written; the first version, whose hashes are of
+	// whole rows, is read as well.
+	cursorVersion = 2
 	// tiesKept is how many rows at the last value a cursor remembers, with a key
 	// and without.
 	tiesKept      = 1000
@@ -27,7 +29,8 @@ type cursor struct {
 	Column  string   `json:"column"`
 	Type    string   `json:"type"`
 	Value   string   `json:"value"`
-	Rows    []string `json:"rows,omitempty"` // hashes of the rows at Value that were read
+	Rows    []string `json:"rows,omitempty"`    // hashes of the rows at Value that were read, one for each
+	Columns []hashed `json:"columns,omitempty"` // what the hashes are of; none in the first version
 }
 
 // parseCursor refuses a cursor that was made for something else.
@@ -37,8 +40,8 @@ func parseCursor(c scan.Cursor, s *stream) (*cursor, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("the saved cursor is unusable (%w): %s", err, again)
-	case out.Version != cursorVersion:
-		return nil, fmt.Errorf("the saved cursor has version %d, expected %d: %s", out.Version, cursorVersion, again)
+	case out.Version != 1 && out.Version != cursorVersion:
+		return nil, fmt.Errorf("the saved cursor has version %d, expected 1 or %d: %s", out.Version, cursorVersion, again)
 	case out.Column != s.cursor.Name:
 		return nil, fmt.Errorf("the saved cursor is of column %q, but the stream says cursor: %s; %s", out.Column, s.cursor.Name, again)
 	case out.Type != family(s.cursor.found):

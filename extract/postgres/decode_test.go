@@ -114,6 +114,7 @@ func FuzzCopy(f *testing.F) {
 
 func FuzzCursor(f *testing.F) {
 	f.Add(`{"v":1,"column":"u","type":"integer","value":"7","rows":["0123456789abcdef0123456789abcdef"]}`)
+	f.Add(`{"v":2,"column":"u","type":"integer","value":"7","rows":["0123456789abcdef0123456789abcdef"],"columns":[{"n":"u","t":"integer"}]}`)
 	f.Add(`null`)
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := decodeCursor(scan.Cursor(text))

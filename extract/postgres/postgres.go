@@ -20,10 +20,13 @@
 //
 // A read begins at the last value of the cursor column, the rows at exactly that
 // value included, less those that the last read had: the cursor remembers a hash
-// of each. A row that changed since has another hash and is read again. Where
-// more than 1000 rows share the last value nothing is remembered and they are
-// read again, which needs a key; without a key up to 10000 are remembered, and
-// more are an error.
+// of each, over the columns that there were. Of rows that are alike, as many are
+// left out as were read. A row that changed since has another hash and is read
+// again; a column that is added changes no hash. Where a column is gone or has
+// another type, the rows at the value are read again, which needs a key; without
+// a key that is an error. Where more than 1000 rows share the last value nothing
+// is remembered and they are read again, which needs a key; without a key up to
+// 10000 are remembered, and more are an error.
 package postgres
 
 import (

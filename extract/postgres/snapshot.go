@@ -27,6 +27,7 @@ type snapshot struct {
 	incremental bool
 	from        *cursor
 	base, where []string // conditions: of the stream, and of this scan besides
+	tied        []string // of the rows at the cursor's value, some of which were read before
 	count       int64
 	next        scan.Cursor
 	ended       atomic.Bool // the part has been read to its confirmed end
@@ -43,7 +44,7 @@ func (sn *snapshot) begin(ctx context.Context) error {
 	if _, err := sn.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return fmt.Errorf("begin a snapshot: %w", wrap(ctx, err))
 	}
-	from := fmt.Sprintf("FROM %s%s", sn.stream.relation(), conditions(sn.where))
+	from := sn.rows()
 	if !sn.incremental {
 		if err := sn.conn.QueryRow(ctx, "SELECT count(*) "+from, pgx.QueryExecModeSimpleProtocol).Scan(&sn.count); err != nil {
 			return fmt.Errorf("count the rows: %w", wrap(ctx, err))
@@ -87,7 +88,8 @@ func (sn *snapshot) settle(ctx context.Context, value string) error {
 		limit = tiesKeptNoKey
 	}
 	at := fmt.Sprintf("%s = %s::%s", quote(c.Name), literal(value), c.Declared)
-	q := fmt.Sprintf("SELECT %s FROM %s%s LIMIT %d", s.hash(), s.relation(), conditions(append(sn.base[:len(sn.base):len(sn.base)], at)), limit+1)
+	columns := s.hashedColumns()
+	q := fmt.Sprintf("SELECT %s FROM %s%s LIMIT %d", s.hash(columns), s.relation(), conditions(append(sn.base[:len(sn.base):len(sn.base)], at)), limit+1)
 	rows, err := sn.conn.Query(ctx, q, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		return fmt.Errorf("read the rows at the last %s: %w", c.Name, s.source.wrap(ctx, err))
@@ -102,8 +104,19 @@ func (sn *snapshot) settle(ctx context.Context, value string) error {
 		}
 		next.Rows = nil
 	}
+	if len(next.Rows) > 0 {
+		next.Columns = columns
+	}
 	sn.next, err = next.encode()
 	return err
+}
+
+// rows is the FROM clause of all that the scan reads.
+func (sn *snapshot) rows() string {
+	if len(sn.tied) > 0 {
+		return sn.beyond()
+	}
+	return fmt.Sprintf("FROM %s%s", sn.stream.relation(), conditions(sn.where))
 }
 
 func conditions(all []string) string {
@@ -123,8 +136,7 @@ func (sn *snapshot) copySQL() string {
 	if sn.request.Limit > 0 && sn.request.Limit < math.MaxInt64 {
 		limit = fmt.Sprintf(" LIMIT %d", sn.request.Limit)
 	}
-	return fmt.Sprintf("COPY (SELECT %s FROM %s%s%s) TO STDOUT (FORMAT binary)",
-		strings.Join(selected, ", "), sn.stream.relation(), conditions(sn.where), limit)
+	return fmt.Sprintf("COPY (SELECT %s %s%s) TO STDOUT (FORMAT binary)", strings.Join(selected, ", "), sn.rows(), limit)
 }
 
 // Schema implements [scan.Scan].

@@ -42,6 +42,7 @@ func (s *stream) describe(all []found) error {
 				return err
 			}
 		}
+		c.printed = printedAs(f)
 		s.columns = append(s.columns, c)
 		if f.Key > 0 {
 			key = append(key, f)
@@ -98,11 +99,6 @@ func schemaOf(columns []column) *arrow.Schema {
 
 // relation is the table as SQL names it; its own name stays usable in where.
 func (s *stream) relation() string { return quote(s.schema) + "." + quote(s.table) }
-
-// hash is the expression by which a row at the boundary is known again.
-func (s *stream) hash() string {
-	return fmt.Sprintf("pg_catalog.md5((%s.*)::text)", quote(s.table))
-}
 
 // Open implements [extract.Stream].
 func (s *stream) Open(ctx context.Context, r extract.Request) (scan.Scan, error) {
@@ -182,27 +178,27 @@ func (s *stream) condition(sn *snapshot) error {
 		}
 	}
 	if sn.incremental {
-		s.after(sn)
+		return s.after(sn)
 	}
 	return nil
 }
 
 // after leaves out what was read before.
-func (s *stream) after(sn *snapshot) {
+func (s *stream) after(sn *snapshot) error {
 	name := quote(s.cursor.Name)
 	var terms []string
 	if sn.from != nil {
 		value := literal(sn.from.Value) + "::" + s.cursor.Declared
+		tied, err := s.recognizable(sn.from)
+		if err != nil {
+			return err
+		}
 		switch {
 		case s.config.Lookback > 0:
 			terms = append(terms, fmt.Sprintf("%s >= %s - interval '%d microseconds'", name, value, s.config.Lookback.Microseconds()))
-		case len(sn.from.Rows) > 0:
-			hashes := make([]string, len(sn.from.Rows))
-			for i, h := range sn.from.Rows {
-				hashes[i] = literal(h)
-			}
-			terms = append(terms, name+" >= "+value,
-				fmt.Sprintf("NOT (%s = %s AND %s IN (%s))", name, value, s.hash(), strings.Join(hashes, ", ")))
+		case tied:
+			terms = append(terms, name+" > "+value)
+			sn.tied = append(slices.Clone(sn.base), name+" = "+value)
 		default:
 			terms = append(terms, name+" >= "+value)
 		}
@@ -219,4 +215,5 @@ func (s *stream) after(sn *snapshot) {
 	if after != "" {
 		sn.where = append(sn.where, after)
 	}
+	return nil
 }

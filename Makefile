@@ -2,7 +2,7 @@
 export GOFLAGS := -tags=duckdb_arrow -buildvcs=false
 export CGO_ENABLED := 1
 
-.PHONY: help build run test lint bench fuzz sample clean
+.PHONY: help build run test lint bench docs fuzz sample clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,6 +24,9 @@ lint: ## format, vet, staticcheck, import rules
 
 bench: build ## measure each path beside its limit
 	go run ./internal/bench
+
+docs: ## write the keys, commands and flags in docs/reference.md
+	go test ./cmd/elt -run TestReferenceIsCurrent -update
 
 sample: ## make the sample data again
 	go run ./internal/sample testdata/shop

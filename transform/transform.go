@@ -50,16 +50,16 @@ type Model struct {
 
 // Settings are what the header of a model says.
 type Settings struct {
-	Description    string          `yaml:"description" json:"description,omitempty"`
-	Materialized   Materialization `yaml:"materialized" json:"materialized,omitempty" jsonschema:"enum=view,enum=table,enum=incremental"`
-	Time           string          `yaml:"time" json:"time,omitempty"`
-	Lookback       time.Duration   `yaml:"lookback" json:"lookback,omitempty"`
-	Key            []string        `yaml:"key" json:"key,omitempty"`
-	Checks         yamlx.Checks    `yaml:"checks" json:"checks,omitempty"`
-	Tags           []string        `yaml:"tags" json:"tags,omitempty"`
-	Owner          string          `yaml:"owner" json:"owner,omitempty"`
-	DecisionWindow time.Duration   `yaml:"decision_window" json:"decision_window,omitempty"`
-	OnEmpty        string          `yaml:"on_empty" json:"on_empty,omitempty" jsonschema:"enum=fail,enum=replace"`
+	Description    string          `yaml:"description" json:"description,omitempty" jsonschema:"description=What a row is; for people"`
+	Materialized   Materialization `yaml:"materialized" json:"materialized,omitempty" jsonschema:"enum=view,enum=table,enum=incremental,default=table,description=What it becomes: a view; a table that every run builds anew; a table of which a run replaces whole days or rows by key"`
+	Time           string          `yaml:"time" json:"time,omitempty" jsonschema:"description=Column of the event time; an incremental model replaces whole days of it"`
+	Lookback       time.Duration   `yaml:"lookback" json:"lookback,omitempty" jsonschema:"description=How far before the newest day an incremental model is built again; needs time; none by default"`
+	Key            []string        `yaml:"key" json:"key,omitempty" jsonschema:"description=Columns that identify a row; an incremental model without time replaces rows by it"`
+	Checks         yamlx.Checks    `yaml:"checks" json:"checks,omitempty" jsonschema:"description=What must hold of the rows; judged before readers see them"`
+	Tags           []string        `yaml:"tags" json:"tags,omitempty" jsonschema:"description=Names for selectors such as tag:nightly"`
+	Owner          string          `yaml:"owner" json:"owner,omitempty" jsonschema:"description=Who answers for it; the owner of the project by default; for people"`
+	DecisionWindow time.Duration   `yaml:"decision_window" json:"decision_window,omitempty" jsonschema:"description=How old the data may be when they are used; a warning comes at three quarters of it and staleness beyond it"`
+	OnEmpty        string          `yaml:"on_empty" json:"on_empty,omitempty" jsonschema:"enum=fail,enum=replace,default=fail,description=What a query without rows does to a table that has rows: fails the build; empties the table"`
 }
 
 // FullName is schema.table in the project's spelling, whatever the target.

@@ -85,6 +85,7 @@ func (a *app) cmdValidate() *cobra.Command {
 			if _, err := a.describe(s); err != nil {
 				return err
 			}
+			a.tellNotActing(s)
 			streams := 0
 			for _, src := range s.project.Sources {
 				streams += len(src.Streams)

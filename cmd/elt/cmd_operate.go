@@ -34,6 +34,7 @@ func (a *app) cmdPlan() *cobra.Command {
 			defer func() { joinErr(&err, s.close()) }()
 			p := a.pipeline(s)
 			defer func() { joinErr(&err, p.Close()) }()
+			a.tellNotActing(s)
 			steps, err := sel.steps(p, args)
 			if err != nil {
 				return err

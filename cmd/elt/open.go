@@ -81,6 +81,18 @@ func (a *app) load() (*session, error) {
 	return s, nil
 }
 
+// tellNotActing names every key that the project sets though nothing acts on it
+// yet, with what happens instead: no key is ignored in silence.
+func (a *app) tellNotActing(s *session) {
+	for _, n := range s.project.NotActing {
+		text := "note: " + n.Pos.String() + ": " + n.Msg
+		if n.Hint != "" {
+			text += ": " + n.Hint
+		}
+		fmt.Fprintln(a.err, text)
+	}
+}
+
 func parseModels(prj *project.Project, target *project.Target, parser sqlparse.Parser) (*transform.Graph, error) {
 	var known []string
 	for _, src := range prj.Sources {

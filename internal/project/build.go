@@ -65,6 +65,7 @@ func (l *loader) connection(it item) {
 	k, known := l.kinds[name]
 	if known && k.later {
 		c.Config = loose(it.d, it.value, "type")
+		l.note(it.d, at, fmt.Sprintf("connection %q of type %s cannot be opened yet", it.name, name), "push: fake pushes into .elt/fake/"+it.name+"; push: live fails")
 		return
 	}
 	if name != "" && !known {

@@ -25,6 +25,7 @@ func (l *loader) job(it item) {
 		j.Run = []string{"all"}
 	}
 	l.p.Jobs[it.name] = j
+	l.notActing(it, fmt.Sprintf("job %q", it.name), o, keys)
 	if o.Has("schedule") {
 		if _, err := ParseSchedule(j.Schedule); err != nil {
 			it.d.FailAt(o.At("schedule"), "schedule: "+err.Error(), `five fields (minute hour day month weekday), such as "0 2 * * *", or @daily`, "")
@@ -92,5 +93,6 @@ func (l *loader) alert(it item) {
 	if len(keys.When) == 0 {
 		keys.When = events
 	}
+	l.note(it.d, it.pos, "alerts are not sent yet", "elt status and the exit code of elt run tell the same")
 	l.p.Alerts = append(l.p.Alerts, Alert{To: keys.To, When: keys.When, Pos: it.pos})
 }

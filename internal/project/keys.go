@@ -17,13 +17,13 @@ import (
 // Schema is made from them.
 
 type fileKeys struct {
-	Version        int           `yaml:"version" jsonschema:"description=Version of this format; 1"`
-	Name           string        `yaml:"name" jsonschema:"description=Name of the project; its state is kept under it"`
-	Timezone       string        `yaml:"timezone" jsonschema:"description=Time zone of days and windows and schedules; such as Europe/Berlin; UTC by default"`
-	Owner          string        `yaml:"owner" jsonschema:"description=Who answers for it; inherited by everything below"`
-	AsOf           string        `yaml:"as_of" jsonschema:"description=Clock of every run: a date or an RFC 3339 time; now when left out"`
-	DecisionWindow time.Duration `yaml:"decision_window" jsonschema:"description=How old the data may be when it is used; inherited"`
-	Include        []string      `yaml:"include" jsonschema:"description=More files with the same keys; globs relative to the project"`
+	Version        int           `yaml:"version" jsonschema:"description=Version of this format; needed in elt.yaml and always 1"`
+	Name           string        `yaml:"name" jsonschema:"description=Name of the project; needed in elt.yaml; its state is kept under it so a renamed project starts from the beginning"`
+	Timezone       string        `yaml:"timezone" jsonschema:"default=UTC,description=Time zone of days and windows and schedules and of the warehouse session; a name of the IANA list such as Europe/Berlin"`
+	Owner          string        `yaml:"owner" jsonschema:"description=Who answers for the project; inherited by everything below that names no owner of its own"`
+	AsOf           string        `yaml:"as_of" jsonschema:"default=now,description=Clock of every run: a date or a date with a time; --as-of and ELT_NOW win over it"`
+	DecisionWindow time.Duration `yaml:"decision_window" jsonschema:"description=How old the data may be when they are used; inherited by sources; a warning comes at three quarters of it and staleness beyond it"`
+	Include        []string      `yaml:"include" jsonschema:"description=More files with the same keys except include; globs relative to the project; * and ? match inside one name and ** any folders"`
 	Connections    section       `yaml:"connections"`
 	Targets        section       `yaml:"targets"`
 	Sources        section       `yaml:"sources"`
@@ -43,50 +43,50 @@ type section struct {
 func (s *section) UnmarshalNode(d *yamlx.Decoder, n ast.Node) { s.d, s.n = d, n }
 
 type connectionKeys struct {
-	Type string `yaml:"type" jsonschema:"required,description=What it is: postgres and so on"`
+	Type string `yaml:"type" jsonschema:"required,description=What it is; says which other keys it takes"`
 }
 
 type targetKeys struct {
-	Warehouse    secret.String `yaml:"warehouse" jsonschema:"required,description=duckdb:PATH or postgres://…"`
-	Push         string        `yaml:"push" jsonschema:"enum=off,enum=fake,enum=live,description=Where syncs go: nowhere; a local stand-in (default); the real destinations"`
-	SchemaPrefix string        `yaml:"schema_prefix" jsonschema:"description=Put before every schema that is written; for targets that share a warehouse"`
-	Threads      int           `yaml:"threads" jsonschema:"minimum=1,description=Threads of the warehouse; all cores by default"`
-	Memory       string        `yaml:"memory" jsonschema:"description=Memory limit of DuckDB; such as 2GB"`
-	WaitForLock  time.Duration `yaml:"wait_for_lock" jsonschema:"description=How long to wait for another process that holds the warehouse"`
+	Warehouse    secret.String `yaml:"warehouse" jsonschema:"required,description=duckdb:PATH relative to the project or postgres://USER:PASSWORD@HOST:5432/DATABASE"`
+	Push         string        `yaml:"push" jsonschema:"enum=off,enum=fake,enum=live,default=fake,description=Where syncs go: off is nowhere; fake is a local stand-in under .elt/fake; live is the real destinations"`
+	SchemaPrefix string        `yaml:"schema_prefix" jsonschema:"description=Put before the name of every schema that is written; for targets that share a warehouse"`
+	Threads      int           `yaml:"threads" jsonschema:"minimum=1,description=Threads of DuckDB and steps side by side; all cores by default"`
+	Memory       string        `yaml:"memory" jsonschema:"description=Memory limit of DuckDB such as 2GB or 512MiB; a quarter of the machine by default"`
+	WaitForLock  time.Duration `yaml:"wait_for_lock" jsonschema:"description=How long to wait for another process that holds the DuckDB file before giving up with exit code 5; no wait by default"`
 }
 
 type sourceKeys struct {
-	Connection     string        `yaml:"connection" jsonschema:"description=Name of the connection that it reads"`
-	Type           string        `yaml:"type" jsonschema:"description=Kind of the source when it has no connection; such as files"`
-	Owner          string        `yaml:"owner" jsonschema:"description=Who answers for it"`
-	Tags           []string      `yaml:"tags" jsonschema:"description=Names for tag: selectors; inherited by the streams"`
-	DecisionWindow time.Duration `yaml:"decision_window" jsonschema:"description=How old the data may be when it is used"`
+	Connection     string        `yaml:"connection" jsonschema:"description=Name of the connection that is read; a source has this or a type"`
+	Type           string        `yaml:"type" jsonschema:"description=Kind of the source when it has no connection; the keys of the connection stand in the source then"`
+	Owner          string        `yaml:"owner" jsonschema:"description=Who answers for it; for people"`
+	Tags           []string      `yaml:"tags" jsonschema:"description=Names for selectors such as tag:nightly; inherited by the streams"`
+	DecisionWindow time.Duration `yaml:"decision_window" jsonschema:"description=How old the data may be when they are used; that of the level above by default"`
 	Streams        section       `yaml:"streams"`
 }
 
 type streamKeys struct {
-	Load           string            `yaml:"load" jsonschema:"enum=append,enum=replace,enum=merge,enum=window,enum=file,description=How rows land; merge by default with a key and a cursor; file for files; else replace"`
-	Key            []string          `yaml:"key" jsonschema:"description=Columns that identify a row"`
-	Cursor         string            `yaml:"cursor" jsonschema:"description=Column that grows with every change; only newer rows are read"`
-	Time           string            `yaml:"time" jsonschema:"description=Column of the event time; needed for windows"`
-	Lookback       time.Duration     `yaml:"lookback" jsonschema:"description=How far behind the cursor is read again; needs a key"`
-	NullCursor     string            `yaml:"null_cursor" jsonschema:"enum=raise,enum=include,enum=exclude,description=What happens to rows without a cursor; raise by default"`
-	OnEmpty        string            `yaml:"on_empty" jsonschema:"enum=keep,enum=replace,enum=fail,description=What an empty read does to a table that had rows"`
-	Columns        map[string]string `yaml:"columns" jsonschema:"description=Types of columns that override what is found"`
-	Contract       contractKeys      `yaml:"contract" jsonschema:"description=What happens to tables and columns and types that are new; one word for all three or a mapping"`
-	Quarantine     quarantineKeys    `yaml:"quarantine" jsonschema:"description=How many rows may be set aside before a load fails"`
-	DecisionWindow time.Duration     `yaml:"decision_window" jsonschema:"description=How old the data may be when it is used"`
-	PII            map[string]string `yaml:"pii" jsonschema:"description=Columns with personal data and their kind"`
-	Checks         yamlx.Checks      `yaml:"checks" jsonschema:"description=What must hold of the rows"`
-	Tags           []string          `yaml:"tags" jsonschema:"description=Names for tag: selectors"`
-	Owner          string            `yaml:"owner" jsonschema:"description=Who answers for it"`
-	Description    string            `yaml:"description" jsonschema:"description=What a row is"`
+	Load           string            `yaml:"load" jsonschema:"enum=append,enum=replace,enum=merge,enum=window,enum=file,description=How rows land: added; instead of all rows; by key; instead of a window of time; instead of the rows of the same file; by default merge with key and cursor and file for files and replace for the rest"`
+	Key            []string          `yaml:"key" jsonschema:"description=Columns that identify a row; needed by merge and lookback"`
+	Cursor         string            `yaml:"cursor" jsonschema:"description=Column that grows with every change; a run reads only rows beyond the last value it saw"`
+	Time           string            `yaml:"time" jsonschema:"description=Column of the event time; needed by load: window; freshness and the volume of each day are judged by it"`
+	Lookback       time.Duration     `yaml:"lookback" jsonschema:"description=How far behind the cursor is read again on each run; needs a key; 0 by default"`
+	NullCursor     string            `yaml:"null_cursor" jsonschema:"enum=raise,enum=include,enum=exclude,default=raise,description=What becomes of rows whose cursor is NULL: the load fails; they are read each time; they are left out"`
+	OnEmpty        string            `yaml:"on_empty" jsonschema:"enum=keep,enum=replace,enum=fail,default=fail,description=What an empty read of everything does to a table that has rows: keeps them; empties the table; fails the load"`
+	Columns        map[string]string `yaml:"columns" jsonschema:"description=Types by column in the words of the warehouse; they win over what is discovered"`
+	Contract       contractKeys      `yaml:"contract" jsonschema:"description=What happens when tables or columns or types are new; one word for all three or a mapping"`
+	Quarantine     quarantineKeys    `yaml:"quarantine" jsonschema:"description=How many rows of a load may be set aside; 1% by default; over it the load fails its check"`
+	DecisionWindow time.Duration     `yaml:"decision_window" jsonschema:"description=How old the data may be when they are used; that of the level above by default"`
+	PII            map[string]string `yaml:"pii" jsonschema:"description=Columns with personal data and their kind such as email; a field that pushes one needs allow_pii and what is shown of them is masked; see Personal data"`
+	Checks         yamlx.Checks      `yaml:"checks" jsonschema:"description=What must hold of the rows; those that judge single rows look at the stage before anything is published"`
+	Tags           []string          `yaml:"tags" jsonschema:"description=Names for selectors such as tag:nightly"`
+	Owner          string            `yaml:"owner" jsonschema:"description=Who answers for it; for people"`
+	Description    string            `yaml:"description" jsonschema:"description=What a row is; for people"`
 }
 
 type contractKeys struct {
-	Tables  string `yaml:"tables" jsonschema:"enum=evolve,enum=freeze,enum=quarantine,enum=discard,description=A stream that is new"`
-	Columns string `yaml:"columns" jsonschema:"enum=evolve,enum=freeze,enum=quarantine,enum=discard,description=A column that is new"`
-	Types   string `yaml:"types" jsonschema:"enum=evolve,enum=freeze,enum=quarantine,enum=discard,description=A type that changed"`
+	Tables  string `yaml:"tables" jsonschema:"enum=evolve,enum=freeze,enum=quarantine,enum=discard,default=evolve,description=A stream that is new: taken in; refused with an error; its rows quarantined; left out"`
+	Columns string `yaml:"columns" jsonschema:"enum=evolve,enum=freeze,enum=quarantine,enum=discard,default=evolve,description=A column that is new: taken in; refused with an error; its rows quarantined; left out"`
+	Types   string `yaml:"types" jsonschema:"enum=evolve,enum=freeze,enum=quarantine,enum=discard,default=evolve,description=A type that changed: taken in; refused with an error; its rows quarantined; left out"`
 }
 
 // plainContract is contractKeys without its method, for decoding as a mapping.
@@ -110,7 +110,7 @@ func (c *contractKeys) UnmarshalNode(d *yamlx.Decoder, n ast.Node) {
 }
 
 type quarantineKeys struct {
-	Max Limit `yaml:"max" jsonschema:"description=A share such as 1% or a number of rows"`
+	Max Limit `yaml:"max" jsonschema:"description=The most rows that one load may set aside: a share such as 1% or a number such as 100"`
 }
 
 // UnmarshalNode implements [yamlx.Unmarshaler].
@@ -143,48 +143,48 @@ func ParseLimit(s string) (Limit, error) {
 }
 
 type identityKeys struct {
-	Key       []string `yaml:"key" jsonschema:"required,description=Columns that identify an entity with us"`
+	Key       []string `yaml:"key" jsonschema:"required,description=Columns that identify an entity with us; the key of syncs that name the identity"`
 	Match     section  `yaml:"match"`
-	OnSeveral string   `yaml:"on_several" jsonschema:"enum=review,enum=quarantine,enum=oldest,enum=most_recent,description=When a rule finds more than one"`
-	OnNone    string   `yaml:"on_none" jsonschema:"enum=create,enum=skip,enum=review,description=When no rule finds one"`
+	OnSeveral string   `yaml:"on_several" jsonschema:"enum=review,enum=quarantine,enum=oldest,enum=most_recent,default=review,description=What happens when a rule finds more than one"`
+	OnNone    string   `yaml:"on_none" jsonschema:"enum=create,enum=skip,enum=review,default=create,description=What happens when no rule finds one"`
 }
 
 type matchKeys struct {
-	Column    string `yaml:"column" jsonschema:"required,description=Our column"`
+	Column    string `yaml:"column" jsonschema:"required,description=Our column that the rule compares"`
 	Normalize string `yaml:"normalize" jsonschema:"enum=email,enum=phone,enum=lower,enum=trim,description=How both sides are made alike first"`
 }
 
 type syncKeys struct {
-	Model    string            `yaml:"model" jsonschema:"required,description=schema.table that is pushed"`
-	To       string            `yaml:"to" jsonschema:"required,description=connection.object"`
-	Mode     string            `yaml:"mode" jsonschema:"enum=upsert,enum=update,enum=insert,enum=mirror,enum=append,description=What happens to rows there; upsert by default"`
-	Key      []string          `yaml:"key" jsonschema:"description=Columns of the model that identify a row; by default the key of the identity"`
-	Identity string            `yaml:"identity" jsonschema:"description=Name of the identity that finds their ids"`
+	Model    string            `yaml:"model" jsonschema:"required,description=schema.table of the model that is pushed"`
+	To       string            `yaml:"to" jsonschema:"required,description=connection.object that is pushed to; such as crm.contacts"`
+	Mode     string            `yaml:"mode" jsonschema:"enum=upsert,enum=update,enum=insert,enum=mirror,enum=append,default=upsert,description=What happens there: make and change; change only; make only; also delete what is gone; add each row once"`
+	Key      []string          `yaml:"key" jsonschema:"description=Columns of the model that identify a row; by default the key of the identity; append may go without"`
+	Identity string            `yaml:"identity" jsonschema:"description=Name of the identity that finds their ids; its key is used where the sync has none" later:"its key is used, but no ids are looked up"`
 	Fields   section           `yaml:"fields"`
 	Guards   map[string]string `yaml:"guards" jsonschema:"description=Limits that hold a run back; such as max_delete: 5%"`
-	Tags     []string          `yaml:"tags" jsonschema:"description=Names for tag: selectors"`
-	Owner    string            `yaml:"owner" jsonschema:"description=Who answers for it"`
+	Tags     []string          `yaml:"tags" jsonschema:"description=Names for selectors such as tag:nightly"`
+	Owner    string            `yaml:"owner" jsonschema:"description=Who answers for it; for people"`
 }
 
 type fieldKeys struct {
-	Column   string `yaml:"column" jsonschema:"required,description=Column of the model"`
-	AllowPII bool   `yaml:"allow_pii" jsonschema:"description=Personal data may leave through this field"`
+	Column   string `yaml:"column" jsonschema:"required,description=Column of the model that fills the field"`
+	AllowPII bool   `yaml:"allow_pii" jsonschema:"default=false,description=Personal data may leave through this field; needed for a column that is personal or may be"`
 }
 
 type jobKeys struct {
-	Schedule   string        `yaml:"schedule" jsonschema:"description=Five cron fields in the project's time zone; or @daily and the like"`
-	Run        []string      `yaml:"run" jsonschema:"description=Selectors; all by default"`
-	Catchup    string        `yaml:"catchup" jsonschema:"enum=none,enum=latest,enum=all,description=Which missed slots run later; latest by default"`
-	Overlap    string        `yaml:"overlap" jsonschema:"enum=skip,enum=queue_one,enum=queue_all,enum=cancel_running,description=When the run before is not done; skip by default"`
-	Timeout    time.Duration `yaml:"timeout" jsonschema:"description=The longest a run may take"`
-	Retries    int           `yaml:"retries" jsonschema:"minimum=0,description=How often a failed step is tried again"`
-	CompleteBy string        `yaml:"complete_by" jsonschema:"description=Time of day by which it must be done; such as 06:00"`
-	Heartbeat  secret.String `yaml:"heartbeat" jsonschema:"description=Address that is called at start and end"`
-	Owner      string        `yaml:"owner" jsonschema:"description=Who answers for it"`
-	Runbook    string        `yaml:"runbook" jsonschema:"description=Where it says what to do when it fails"`
+	Schedule   string        `yaml:"schedule" jsonschema:"description=When it is due: five cron fields in the project's time zone or a word such as @daily" later:"run the job from cron with elt run --job NAME"`
+	Run        []string      `yaml:"run" jsonschema:"description=Selectors of the steps that elt run --job NAME runs; all by default"`
+	Catchup    string        `yaml:"catchup" jsonschema:"enum=none,enum=latest,enum=all,default=latest,description=Which missed times run later" later:"no schedule is kept"`
+	Overlap    string        `yaml:"overlap" jsonschema:"enum=skip,enum=queue_one,enum=queue_all,enum=cancel_running,default=skip,description=What happens when the run before is not done" later:"runs that overlap take turns"`
+	Timeout    time.Duration `yaml:"timeout" jsonschema:"description=The longest that a run may take such as 2h" later:"a run takes as long as it needs"`
+	Retries    int           `yaml:"retries" jsonschema:"minimum=0,description=How often a failed step is tried again" later:"a step that failed for a passing reason is tried again 3 times"`
+	CompleteBy string        `yaml:"complete_by" jsonschema:"description=Time of day by which it must be done; such as 06:00" later:"nobody is told of a late run"`
+	Heartbeat  secret.String `yaml:"heartbeat" jsonschema:"description=Address that is called at start and end" later:"no address is called"`
+	Owner      string        `yaml:"owner" jsonschema:"description=Who answers for it; for people"`
+	Runbook    string        `yaml:"runbook" jsonschema:"description=Where it says what to do when it fails; for people"`
 }
 
 type alertKeys struct {
-	To   string   `yaml:"to" jsonschema:"required,description=Name of a connection"`
-	When []string `yaml:"when" jsonschema:"description=failed; stale; held; recovered; all by default"`
+	To   string   `yaml:"to" jsonschema:"required,description=Name of the connection that is told"`
+	When []string `yaml:"when" jsonschema:"description=What is told: failed; stale; held; recovered; all four by default"`
 }

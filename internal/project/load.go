@@ -51,6 +51,7 @@ func Load(dir string, opts Options) (*Project, error) {
 	l.build()
 	l.errs.Sort(l.order...)
 	l.p.Secrets = l.refs.secrets
+	(*Errors)(&l.p.NotActing).Sort(l.order...)
 	if err := l.errs.Err(); err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func (l *loader) files() {
 	}
 	seen := map[string]bool{FileName: true}
 	for _, inc := range root.includes {
-		matches, err := filepath.Glob(filepath.Join(l.p.Dir, filepath.FromSlash(inc.name)))
+		matches, err := included(l.p.Dir, inc.name)
 		if err != nil {
 			inc.fail(fmt.Sprintf("include %q is no glob", inc.name), "a path such as sources/*.yaml", "")
 			continue

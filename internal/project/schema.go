@@ -3,6 +3,7 @@ package project
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -21,18 +22,28 @@ func Schema(list []Kind) ([]byte, error) {
 	root.Version = jsonschema.Version
 	root.Title = "A project of elt"
 	root.Required = nil // an included file has neither version nor name
-	m.put(root, "connections", "Named places with their credentials", m.named(m.connections()...))
-	m.put(root, "targets", "Where a run works", m.named(m.of(targetKeys{})))
+	m.put(root, "connections", "Named places with their credentials, which sources, syncs and alerts refer to", m.named(m.connections()...))
+	m.put(root, "targets", "Where a run works: dev unless --target or ELT_TARGET says otherwise", m.named(m.of(targetKeys{})))
 	m.put(root, "sources", "Systems and what is read from them", m.named(m.sources()...))
-	m.put(root, "identities", "How an entity of ours is found in each destination", m.named(m.identity()))
+	m.put(root, "identities", "How an entity of ours is found in each destination; does not act yet", m.named(m.identity()))
 	m.put(root, "syncs", "Models that are pushed to destinations", m.named(m.syncs()...))
 	m.put(root, "jobs", "Selections with a schedule", m.named(m.of(jobKeys{})))
-	m.put(root, "alerts", "Who is told of what", list1(m.of(alertKeys{})))
+	m.put(root, "alerts", "Who is told of what; does not act yet", list1(m.of(alertKeys{})))
 	out, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write the schema: %w", err)
 	}
 	return append(out, '\n'), nil
+}
+
+// SchemaOf returns the JSON Schema of one decoded struct with jsonschema tags,
+// such as the header of a model, spelled as Schema spells those of a project.
+func SchemaOf(keys any) ([]byte, error) {
+	out, err := json.Marshal(maker{}.of(keys))
+	if err != nil {
+		return nil, fmt.Errorf("write the schema of %T: %w", keys, err)
+	}
+	return out, nil
 }
 
 // maker makes schemas of decoded types.
@@ -51,6 +62,11 @@ func (m maker) of(structs ...any) *jsonschema.Schema {
 		}
 		one := r.Reflect(s)
 		one.Version = ""
+		for key := range laterKeys(s) {
+			if p, ok := one.Properties.Get(key); ok {
+				p.Description += ". Does not act yet"
+			}
+		}
 		if out == nil {
 			out = one
 			continue
@@ -69,11 +85,13 @@ func (m maker) of(structs ...any) *jsonschema.Schema {
 func mapped(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[secret.String]():
-		return &jsonschema.Schema{Type: "string"}
+		return &jsonschema.Schema{Type: "string", Title: "secret text"}
 	case reflect.TypeFor[time.Duration]():
-		return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+[dw]|([0-9.]+(h|m|s|ms|us|ns))+|\$\{.*\})$`}
+		return &jsonschema.Schema{Type: "string", Title: "duration", Pattern: `^([0-9]+[dw]|([0-9.]+(h|m|s|ms|us|ns))+|\$\{.*\})$`}
 	case reflect.TypeFor[[]string]():
-		return orList(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}}})
+		s := orList(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}}})
+		s.Title = "text or list"
+		return s
 	case reflect.TypeFor[Limit]():
 		return limitSchema()
 	case reflect.TypeFor[yamlx.Scalar]():
@@ -101,11 +119,11 @@ func enum(words ...string) *jsonschema.Schema {
 }
 
 func scalarSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
+	return &jsonschema.Schema{Title: "value", AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
 }
 
 func limitSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^[0-9._]+ ?%?$`}, {Type: "integer", Minimum: "0"}}}
+	return &jsonschema.Schema{Title: "share or number", AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^[0-9._]+ ?%?$`}, {Type: "integer", Minimum: "0"}}}
 }
 
 func list1(item *jsonschema.Schema) *jsonschema.Schema {
@@ -117,9 +135,13 @@ func orList(item *jsonschema.Schema) *jsonschema.Schema {
 	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{item, list1(item)}}
 }
 
+func described(description string, s *jsonschema.Schema) *jsonschema.Schema {
+	s.Description = description
+	return s
+}
+
 func (m maker) put(s *jsonschema.Schema, key, description string, value *jsonschema.Schema) {
-	value.Description = description
-	s.Properties.Set(key, value)
+	s.Properties.Set(key, described(description, value))
 }
 
 // named is a mapping from names to one of the given.
@@ -144,14 +166,24 @@ func typed(s *jsonschema.Schema, types ...string) *jsonschema.Schema {
 	return s
 }
 
+// laterTitle marks the types that a project may name, though this program cannot
+// open them yet; the reference tells them apart by it.
+const laterTitle = "later"
+
+// titled names the form that a mapping has among several.
+func titled(title string, s *jsonschema.Schema) *jsonschema.Schema {
+	s.Title = title
+	return s
+}
+
 func (m maker) connections() []*jsonschema.Schema {
 	var out []*jsonschema.Schema
 	for _, name := range m.kinds.connectable() {
-		out = append(out, typed(m.of(connectionKeys{}, m.kinds[name].connection()), name))
+		out = append(out, titled(name, typed(m.of(connectionKeys{}, m.kinds[name].connection()), name)))
 	}
 	later := typed(m.of(connectionKeys{}), m.kinds.names(func(k kind) bool { return k.later })...)
 	later.AdditionalProperties = nil // keys that a later program will know
-	return append(out, later)
+	return append(out, titled(laterTitle, later))
 }
 
 func (m maker) sources() []*jsonschema.Schema {
@@ -159,17 +191,17 @@ func (m maker) sources() []*jsonschema.Schema {
 	for _, name := range m.kinds.readable() {
 		k := m.kinds[name]
 		streams := &jsonschema.Schema{Type: "object", Description: "What is read, by name; a name alone takes the defaults",
-			AdditionalProperties: &jsonschema.Schema{AnyOf: []*jsonschema.Schema{m.of(streamKeys{}, fresh(k.stream)), {Type: "null"}}}}
+			AdditionalProperties: &jsonschema.Schema{AnyOf: []*jsonschema.Schema{titled(name, m.of(streamKeys{}, fresh(k.stream))), {Type: "null"}}}}
 		inline := typed(m.of(sourceKeys{}, fresh(k.source), fresh(k.connection)), name)
 		inline.Properties.Delete("connection")
 		inline.Properties.Set("streams", streams)
-		out = append(out, inline)
+		out = append(out, titled(name, inline))
 		if k.connection != nil {
 			linked := m.of(sourceKeys{}, fresh(k.source))
 			linked.Properties.Delete("type")
 			linked.Properties.Set("streams", streams)
 			linked.Required = append(linked.Required, "connection")
-			out = append(out, linked)
+			out = append(out, titled(name, linked))
 		}
 	}
 	if len(out) == 0 {
@@ -181,12 +213,12 @@ func (m maker) sources() []*jsonschema.Schema {
 func (m maker) syncs() []*jsonschema.Schema {
 	field := &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, m.of(fieldKeys{})}}
 	limits := &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: jsonschema.FalseSchema}
-	for _, g := range guards() {
-		limits.Properties.Set(g, limitSchema())
+	for _, g := range slices.Sorted(maps.Keys(guards())) {
+		m.put(limits, g, guards()[g], limitSchema())
 	}
 	complete := func(s *jsonschema.Schema) *jsonschema.Schema {
-		m.put(s, "fields", "theirs: ours", &jsonschema.Schema{Type: "object", AdditionalProperties: field})
-		m.put(s, "guards", "Limits that hold a run back", limits)
+		m.put(s, "fields", "What is pushed: the field of the destination and the column of the model that fills it, as theirs: ours", &jsonschema.Schema{Type: "object", AdditionalProperties: field})
+		m.put(s, "guards", "Limits of one run, as a share such as 5% or a number of rows; over them it is held back or fails", limits)
 		s.Required = append(s.Required, "fields")
 		return s
 	}
@@ -222,16 +254,17 @@ func checkSchema() *jsonschema.Schema {
 		}
 		return o
 	}
-	columns := orList(&jsonschema.Schema{Type: "string"})
-	columns.Description = "A column, or a list of columns"
-	s.Properties.Set("not_null", columns)
-	s.Properties.Set("unique", columns)
-	s.Properties.Set("accepted_values", object("No other values", []string{"column", "values"}, map[string]*jsonschema.Schema{"column": text("Column"), "values": list1(scalarSchema())}))
-	s.Properties.Set("relationships", object("Every value has a row there", []string{"column", "to"}, map[string]*jsonschema.Schema{"column": text("Column"), "to": text("schema.table.column")}))
-	s.Properties.Set("range", object("Between two values, both allowed", []string{"column"}, map[string]*jsonschema.Schema{"column": text("Column"), "min": scalarSchema(), "max": scalarSchema()}))
-	s.Properties.Set("expression", text("What must hold for every row"))
+	columns := func(description string) *jsonschema.Schema {
+		return described(description, titled("text or list", orList(&jsonschema.Schema{Type: "string"})))
+	}
+	s.Properties.Set("not_null", columns("Columns that are never NULL"))
+	s.Properties.Set("unique", columns("Columns whose values together stand once"))
+	s.Properties.Set("accepted_values", object("A column has no other values than these", []string{"column", "values"}, map[string]*jsonschema.Schema{"column": text("Column that is judged"), "values": described("All values that it may have", list1(scalarSchema()))}))
+	s.Properties.Set("relationships", object("Every value of a column has a row in another table", []string{"column", "to"}, map[string]*jsonschema.Schema{"column": text("Column that is judged"), "to": text("Column that has the values, as schema.table.column")}))
+	s.Properties.Set("range", object("A column lies between two values, both allowed", []string{"column"}, map[string]*jsonschema.Schema{"column": text("Column that is judged"), "min": described("Least value; none by default", scalarSchema()), "max": described("Greatest value; none by default", scalarSchema())}))
+	s.Properties.Set("expression", text("SQL condition that must hold for every row"))
 	s.Properties.Set("sql", text("A SELECT of the rows that offend"))
-	s.Properties.Set("severity", enum("warn", "error"))
-	s.Properties.Set("where", text("Only these rows"))
+	s.Properties.Set("severity", described("error by default: nothing is published and what is downstream waits; warn: it is told", enum("warn", "error")))
+	s.Properties.Set("where", text("SQL condition of the rows that are judged; all by default"))
 	return s
 }

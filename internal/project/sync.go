@@ -9,9 +9,14 @@ import (
 	"elt/internal/yamlx"
 )
 
-// guards are the limits that a sync may set.
-func guards() []string {
-	return []string{"max_delete", "max_reject", "max_change", "max_create"}
+// guards are the limits that a sync may set, with what each says.
+func guards() map[string]string {
+	return map[string]string{
+		"max_reject": "The most rows of a run that the destination may refuse; over it the sync stops",
+		"max_delete": "The most rows that a run may delete there. Does not act yet",
+		"max_change": "The most rows that a run may change there. Does not act yet",
+		"max_create": "The most rows that a run may make there. Does not act yet",
+	}
 }
 
 func (l *loader) sync(it item, written map[string]Pos) {
@@ -52,6 +57,10 @@ func (l *loader) sync(it item, written map[string]Pos) {
 	}
 	l.syncKey(it, s, o)
 	l.guards(it, o)
+	l.notActing(it, fmt.Sprintf("sync %q", it.name), o, keys)
+	if s.Mode == "mirror" {
+		l.note(it.d, o.At("mode"), fmt.Sprintf("mode: mirror of sync %q does not act yet", it.name), "the sync fails when it runs; upsert pushes all but the deletes")
+	}
 	if schema, table, ok := strings.Cut(s.Model, "."); o.Has("model") && (!ok || schema == "" || table == "") {
 		it.d.FailAt(o.At("model"), fmt.Sprintf("model is %q", s.Model), "schema.table, such as marts.customers", "")
 	}
@@ -81,13 +90,19 @@ func (l *loader) guards(it item, o yamlx.Object) {
 		return
 	}
 	entries, _ := (&yamlx.Decoder{File: it.d.File, Errs: &Errors{}}).Entries(e.Value, "")
+	known := slices.Sorted(maps.Keys(guards()))
 	for _, g := range entries {
-		if !slices.Contains(guards(), g.Key) {
-			it.d.FailAt(g.Pos, fmt.Sprintf("unknown guard %q", g.Key), yamlx.OneOf(guards()), yamlx.DidYouMean(g.Key, guards()))
+		if !slices.Contains(known, g.Key) {
+			it.d.FailAt(g.Pos, fmt.Sprintf("unknown guard %q", g.Key), yamlx.OneOf(known), yamlx.DidYouMean(g.Key, known))
 			continue
 		}
 		var limit Limit
 		it.d.Decode(g.Value, &limit)
+		if g.Key != "max_reject" {
+			l.note(it.d, g.Pos, fmt.Sprintf("guard %s of sync %q does not act yet", g.Key, it.name), "of the guards only max_reject holds a run back")
+		} else if text, ok := it.d.Text(g.Value); ok && limit.Set && !strings.HasSuffix(strings.TrimSpace(text), "%") {
+			it.d.Fail(g.Value, fmt.Sprintf("max_reject is %q, a number of rows", text), "a share of the rows that are pushed, such as 1%", "")
+		}
 	}
 }
 
@@ -128,6 +143,7 @@ func (l *loader) identity(it item) {
 	it.d.Struct(it.value, &keys)
 	id := &Identity{Name: it.name, Key: keys.Key, OnSeveral: inherit(keys.OnSeveral, "review"), OnNone: inherit(keys.OnNone, "create"), Pos: it.pos}
 	l.p.Identities[it.name] = id
+	l.note(it.d, it.pos, fmt.Sprintf("identity %q does not act yet", it.name), "its key is used, but no ids are looked up")
 	var rules int
 	if keys.Match.d != nil {
 		for _, n := range it.d.Items(keys.Match.n) {

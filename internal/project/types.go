@@ -28,6 +28,7 @@ type Project struct {
 	Identities  map[string]*Identity
 	Secrets     []secret.String // what a redactor hides: values of secret keys, and long ones from ${env:…} or ${file:…}
 	Warnings    []*Error        // what is allowed and yet unwise
+	NotActing   []*Error        // what is taken and validated, though nothing acts on it yet, and what happens instead
 }
 
 // Connection is a named place with its credentials.

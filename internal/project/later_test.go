@@ -1,0 +1,104 @@
+package project_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestIncludeWalksFolders(t *testing.T) {
+	t.Parallel()
+	source := func(name string) string {
+		return "sources:\n  " + name + ": {type: files, path: a, streams: {a: {}}}\n"
+	}
+	p, err := load(t, map[string]string{
+		"elt.yaml":                "version: 1\nname: shop\ninclude: ['teams/**/*.yaml', '**/extra.yml']\n",
+		"teams/top.yaml":          source("top"),
+		"teams/a/b/deep.yaml":     source("deep"),
+		"teams/.git/hidden.yaml":  source("hidden"),
+		"other/no.yaml":           source("no"),
+		"extra.yml":               source("root"),
+		"teams/a/extra.yml":       source("inner"),
+		".elt/cache/extra.yml":    source("cache"),
+		"teams/a/b/deep.yaml.txt": source("text"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Sorted(maps.Keys(p.Sources))
+	if want := []string{"deep", "inner", "root", "top"}; !slices.Equal(got, want) {
+		t.Errorf("sources %v, want %v", got, want)
+	}
+}
+
+// Every key that is taken though nothing acts on it is noted, with its place.
+func TestKeysThatDoNotActAreNoted(t *testing.T) {
+	t.Parallel()
+	p, err := load(t, map[string]string{"elt.yaml": `version: 1
+name: shop
+connections:
+  crm: {type: file, path: out}
+  chat: {type: slack, url: x}
+sources:
+  web: {type: files, path: a, streams: {a: {}}}
+identities:
+  customer: {key: id, match: [{column: email, crm: email}]}
+syncs:
+  people:
+    model: marts.people
+    to: crm.people
+    mode: mirror
+    identity: customer
+    fields: {name: name}
+    guards: {max_delete: 5%, max_reject: 1%}
+jobs:
+  nightly: {schedule: "0 2 * * *", run: all, complete_by: "06:00", heartbeat: "https://x", retries: 2, timeout: 2h, catchup: all, overlap: skip, runbook: wiki}
+  plain: {run: ["tag:x"]}
+alerts:
+  - {to: chat}
+`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, n := range p.NotActing {
+		got = append(got, strings.TrimPrefix(n.Pos.String(), "elt.yaml:")+" "+n.Msg)
+		if n.Hint == "" {
+			t.Errorf("%s does not say what happens instead", n.Msg)
+		}
+	}
+	want := []string{
+		`5:16 connection "chat" of type slack cannot be opened yet`,
+		`9:3 identity "customer" does not act yet`,
+		`14:11 mode: mirror of sync "people" does not act yet`,
+		`15:5 identity of sync "people" does not act yet`,
+		`17:14 guard max_delete of sync "people" does not act yet`,
+		`19:13 schedule of job "nightly" does not act yet`,
+		`19:46 complete_by of job "nightly" does not act yet`,
+		`19:68 heartbeat of job "nightly" does not act yet`,
+		`19:92 retries of job "nightly" does not act yet`,
+		`19:104 timeout of job "nightly" does not act yet`,
+		`19:117 catchup of job "nightly" does not act yet`,
+		`19:131 overlap of job "nightly" does not act yet`,
+		`22:5 alerts are not sent yet`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("noted:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A guard that would be misread is refused: a number of rows is no share.
+func TestMaxRejectIsAShare(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, map[string]string{"elt.yaml": `version: 1
+name: shop
+connections: {crm: {type: file, path: out}}
+sources: {web: {type: files, path: a, streams: {a: {}}}}
+syncs:
+  people: {model: marts.people, to: crm.people, key: id, fields: {name: name}, guards: {max_reject: 100}}
+`})
+	if err == nil || !strings.Contains(err.Error(), `max_reject is "100", a number of rows`) {
+		t.Errorf("%v", err)
+	}
+}

@@ -71,13 +71,15 @@ func (p partReader) append(ctx context.Context, part scan.Part) error {
 		}
 	}
 	return p.staged.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		counted := &countingReader{RecordReader: r, count: p.count}
+		fit := &fittingReader{RecordReader: r, refused: tx.Dialect().Refused, reject: p.staged.Rejects.Add, locate: p.staged.locatorColumns}
+		defer fit.drop()
+		counted := &countingReader{RecordReader: fit, count: p.count}
 		n, err := tx.Append(ctx, p.staged.table, counted)
 		if err != nil {
 			return err
 		}
 		// The driver has read to the end; a reader that ended early says so here.
-		if err := r.Err(); err != nil {
+		if err := fit.Err(); err != nil {
 			return err
 		}
 		if n != counted.rows {
@@ -146,6 +148,11 @@ func (s *Staged) ensure(ctx context.Context, tx *warehouse.Tx, cols []warehouse.
 	}
 	if len(cols) == 0 {
 		return errors.New("the source has no columns; give it at least one")
+	}
+	const own = 2 // elt's: load id and time
+	if most := tx.Dialect().MaxColumns; most > 0 && len(cols)+own > most {
+		return fmt.Errorf("the source has %d columns, and a table on %s holds at most %d, %d of them elt's own; "+
+			"split the source, or use a DuckDB warehouse", len(cols), tx.Dialect().Name, most, own)
 	}
 	existing, err := tx.Schema(ctx, s.table)
 	if err != nil {

@@ -175,10 +175,11 @@ func (s *Staged) readParts(ctx context.Context, sc scan.Scan) error {
 			}
 		}
 		g.Go(func() error {
-			if err := p.append(ctx, part); err != nil {
+			err := p.append(ctx, part)
+			if err != nil && len(parts) > 1 {
 				return fmt.Errorf("part %d of %d: %w", i+1, len(parts), err)
 			}
-			return nil
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -55,7 +56,7 @@ func (s *Store) rejectBatch(stream, loadID, runID string, rejects []scan.Reject)
 		values := []string{s.project, s.target, stream, loadID, runID, rej.Locator, rej.Reason, rej.Payload}
 		for i, v := range values {
 			col, _ := b.Field(i).(*array.StringBuilder)
-			col.Append(v)
+			col.Append(storable(v))
 		}
 		at, _ := b.Field(len(values)).(*array.TimestampBuilder)
 		at.Append(now)
@@ -63,6 +64,12 @@ func (s *Store) rejectBatch(stream, loadID, runID string, rejects []scan.Reject)
 	batch := b.NewRecordBatch()
 	defer batch.Release()
 	return array.NewRecordReader(schema, []arrow.RecordBatch{batch})
+}
+
+// storable is v as every engine stores text, whatever a rejected row held: a
+// NUL byte is written as \u0000, and what is no UTF-8 as \ufffd.
+func storable(v string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(v, "\ufffd"), "\x00", `\u0000`)
 }
 
 // Quarantine lists the newest quarantined rows of stream, of all streams when it is "".

@@ -88,11 +88,17 @@ type Dialect struct {
 	Name string
 	// MaxName is the longest identifier in bytes; 0: no limit.
 	MaxName int
+	// MaxColumns is how many columns a table may have; 0: no limit that matters.
+	MaxColumns int
 	// NativeFiles: the engine reads scan.Files itself, inside a transaction, as
 	// internal/duckread spells it.
 	NativeFiles bool
 	// ColumnType is the SQL type that holds values of f without loss.
 	ColumnType func(f arrow.Field) (string, error)
+	// Refused returns what says of a row of column, whose field is f, why the engine
+	// cannot store its value, and nil for one that it can; nil when all of column
+	// is fine. A nil Refused: the engine stores whatever ColumnType has a type for.
+	Refused func(f arrow.Field, column arrow.Array) func(row int) error
 	// Widen returns the narrowest type that holds all values of both SQL types
 	// without loss; false when there is none short of text.
 	Widen func(a, b string) (string, bool)

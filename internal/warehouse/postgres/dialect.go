@@ -6,16 +6,23 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"elt/internal/pgcopy"
 	"elt/internal/scan"
 	"elt/internal/warehouse"
 )
 
-const maxName = 63
+// The limits of names, in bytes, and of the columns of a table.
+const (
+	maxName    = 63
+	maxColumns = 1600
+)
 
 func newDialect() *warehouse.Dialect {
 	return &warehouse.Dialect{
 		Name:       "postgres",
 		MaxName:    maxName,
+		MaxColumns: maxColumns,
+		Refused:    pgcopy.Refused,
 		ColumnType: columnType,
 		Widen:      widen,
 		Canonical:  canonical,

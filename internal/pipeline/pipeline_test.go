@@ -194,3 +194,49 @@ func TestInvariant13NoSecretInEventsAndRecords(t *testing.T) {
 		}
 	})
 }
+
+// Who looks at the tables sees which of them stand as they were: what failed, and
+// what is downstream of it. A good run clears the marks.
+func TestWhatIsDownstreamOfAFailureIsStale(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, "sources:\n  in: {type: memory, streams: {a: {}, b: {}}}\n", map[string]string{
+			"m/of_a": `select id from "in".a`, "m/of_of_a": "select id from m.of_a", "m/of_b": `select id from "in".b`,
+		})
+		w.streams["a"].ids, w.streams["b"].ids = []int64{1}, []int64{2}
+		w.mustRun()
+		const marks = `SELECT "table" || ':' || status FROM elt.freshness ORDER BY 1`
+		const good = "in.a:ok in.b:ok m.of_a:ok m.of_b:ok m.of_of_a:ok"
+		if got := w.texts(marks); got != good {
+			t.Errorf("after a good run: %s", got)
+		}
+		w.streams["a"].open = func(context.Context) error { return errors.New("no such host") }
+		if _, err := w.run(w.pipeline(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := w.texts(marks), "in.a:failed in.b:ok m.of_a:stale m.of_b:ok m.of_of_a:stale"; got != want {
+			t.Errorf("after a failure: %s, want %s", got, want)
+		}
+		w.streams["a"].open = nil
+		w.mustRun()
+		if got := w.texts(marks); got != good {
+			t.Errorf("after the next good run: %s", got)
+		}
+	})
+}
+
+// The text of a failed step says what to type next where the warehouse knows it.
+func TestHintOfTheWarehouseIsTold(t *testing.T) {
+	eachDriver(t, func(t *testing.T, d warehouse.Driver) {
+		w := newWorld(t, open(t, d), oneStream, nil)
+		w.streams["things"].ids = []int64{1}
+		full := &warehouse.Error{Kind: warehouse.KindDiskFull, Err: errors.New("no space left"), Hint: "free some space and run again"}
+		broken := w.on(warehouse.OpenReadOnly(failOn{Driver: d, part: "INSERT INTO _elt.load ", err: full}))
+		steps, err := broken.run(broken.pipeline(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := steps["in.things"]; strings.Count(s.Error, full.Hint) != 1 {
+			t.Errorf("the step says %q, want the hint once", s.Error)
+		}
+	})
+}

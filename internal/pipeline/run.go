@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"elt/internal/event"
@@ -114,16 +115,40 @@ func (p *Pipeline) asOf() time.Time {
 // ended tells of a step and records it.
 func (p *Pipeline) ended(ctx context.Context, s event.Step) error {
 	now := time.Now()
-	if p.Redact != nil {
-		s.Error = p.Redact(s.Error)
-	}
+	p.redact(&s)
 	p.Emit(event.Event{At: now, Run: p.RunID, Step: &s})
 	result, err := json.Marshal(s.Result)
 	if err != nil {
 		return err
 	}
 	return p.Store.SaveStep(ctx, state.StepRecord{RunID: p.RunID, Name: s.Name, Kind: s.Kind, Status: string(s.Status),
-		StartedAt: now.Add(-s.Result.Took), EndedAt: now, Result: result, Error: s.Error})
+		StartedAt: now.Add(-s.Result.Took), EndedAt: now, Result: result, Error: s.Error, Freshness: freshness(s)})
+}
+
+// redact takes the secrets out of what a step tells.
+func (p *Pipeline) redact(s *event.Step) {
+	if p.Redact == nil {
+		return
+	}
+	s.Error = p.Redact(s.Error)
+	s.Result.Warnings = slices.Clone(s.Result.Warnings)
+	for i := range s.Result.Warnings {
+		w := &s.Result.Warnings[i]
+		w.Text, w.Detail = p.Redact(w.Text), p.Redact(w.Detail)
+	}
+}
+
+// freshness is what the end of a step makes of its table when it published
+// nothing: the rows that stand are those of before. A step that ended well has
+// said so in its transaction, and after an interruption nothing is known.
+func freshness(s event.Step) string {
+	switch s.Status {
+	case event.Failed, event.CheckFailed:
+		return "failed"
+	case event.Blocked:
+		return "stale"
+	}
+	return ""
 }
 
 // finish records the end of the run. After an interruption nothing else is
@@ -169,8 +194,19 @@ func (p *Pipeline) locked(s scheduler.Step) func(context.Context, window.Window)
 			return event.Result{}, fmt.Errorf("another run works on %s: %w", s.Name, err)
 		}
 		defer release()
-		return s.Run(held, w)
+		res, err := s.Run(held, w)
+		return res, hinted(err)
 	}
+}
+
+// hinted is err with what to type next, where the warehouse knows that: the text
+// of a step's error is all that is told of it.
+func hinted(err error) error {
+	var known *warehouse.Error
+	if errors.As(err, &known) && known.Hint != "" && !strings.Contains(err.Error(), known.Hint) {
+		return fmt.Errorf("%w\n%s", err, known.Hint)
+	}
+	return err
 }
 
 // lock takes the lock of name among the runs of this project and target, and

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"elt/internal/rows"
+	"elt/internal/warehouse"
 	"elt/window"
 )
 
@@ -20,20 +21,33 @@ type StepRecord struct {
 	EndedAt   time.Time
 	Result    json.RawMessage // an event.Result
 	Error     string
+	// Freshness is what the step makes of the table of its name, which stands as
+	// it was: failed or stale; "" when the step says nothing about it.
+	Freshness string
 }
 
 // SaveStep records a step of a run; a later record of the same step replaces it.
 func (s *Store) SaveStep(ctx context.Context, r StepRecord) error {
-	err := s.update(ctx, `INSERT INTO _elt.step
+	err := s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error { return s.saveStep(ctx, tx, r) })
+	if err != nil {
+		return fmt.Errorf("record step %s of run %s: %w", r.Name, r.RunID, err)
+	}
+	return nil
+}
+
+func (s *Store) saveStep(ctx context.Context, tx *warehouse.Tx, r StepRecord) error {
+	_, err := tx.Exec(ctx, `INSERT INTO _elt.step
 		(project, target, run_id, name, kind, status, started_at, ended_at, result, error)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (project, target, run_id, name) DO UPDATE SET kind = excluded.kind, status = excluded.status,
 			started_at = excluded.started_at, ended_at = excluded.ended_at, result = excluded.result, error = excluded.error`,
 		s.project, s.target, r.RunID, r.Name, r.Kind, r.Status, stamp(r.StartedAt), stamp(r.EndedAt), string(r.Result), r.Error)
-	if err != nil {
-		return fmt.Errorf("record step %s of run %s: %w", r.Name, r.RunID, err)
+	if err != nil || r.Freshness == "" {
+		return err
 	}
-	return nil
+	_, err = tx.Exec(ctx, `UPDATE _elt.relation SET status = $4 WHERE project = $1 AND target = $2 AND relation = $3`,
+		s.project, s.target, r.Name, r.Freshness)
+	return err
 }
 
 // Steps lists the steps of a run in the order in which they started.

@@ -51,6 +51,9 @@ type Properties struct {
 	// BatchRows is the number of rows after which a batch ends, for faults
 	// exactly at its edge.
 	BatchRows int
+	// Parts is how many parts a full read of three batches and more has; 0 or 1
+	// where the tests of several parts have nothing to look at.
+	Parts int
 	// Read opens a part of plain files as the warehouse would; nil where the
 	// source has none.
 	Read func(ctx context.Context, alloc memory.Allocator, f *scan.Files) (array.RecordReader, error)
@@ -80,6 +83,10 @@ func Run(t *testing.T, p Properties, factory Factory) {
 		{"ZeroRowsKeepTheCursor", !p.Cursors, zeroRows},
 		{"RejectsAreToldAndCounted", !p.Rejects, rejects},
 		{"RejectErrorEndsTheScan", !p.Rejects, rejectError},
+		{"PartsHoldEveryRowOnce", p.Parts < 2, partsHoldEveryRowOnce},
+		{"FaultInOnePartFailsTheScan", p.Parts < 2, partFault},
+		{"CancellationEndsEveryPart", p.Parts < 2, partsCancelled},
+		{"PartsMayStayUnread", p.Parts < 2, partUnread},
 	}
 	for _, test := range tests {
 		if test.skip {

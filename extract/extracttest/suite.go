@@ -121,27 +121,30 @@ func (s *suite) close(c interface{ Close() error }) {
 
 func (s *suite) drain(ctx context.Context, sc scan.Scan, out *result) error {
 	for _, part := range sc.Parts() {
-		reader, err := s.reader(ctx, part)
-		if err != nil {
-			return err
-		}
-		out.columns = nil
-		id := -1
-		for i, f := range reader.Schema().Fields() {
-			out.columns = append(out.columns, f.Name)
-			if f.Name == "id" {
-				id = i
-			}
-		}
-		err = rows.Each(reader, func(r rows.Row) error {
-			out.ids = append(out.ids, r.Int(id))
-			return nil
-		})
-		if err != nil {
+		if err := s.drainPart(ctx, part, out); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *suite) drainPart(ctx context.Context, part scan.Part, out *result) error {
+	reader, err := s.reader(ctx, part)
+	if err != nil {
+		return err
+	}
+	out.columns = nil
+	id := -1
+	for i, f := range reader.Schema().Fields() {
+		out.columns = append(out.columns, f.Name)
+		if f.Name == "id" {
+			id = i
+		}
+	}
+	return rows.Each(reader, func(r rows.Row) error {
+		out.ids = append(out.ids, r.Int(id))
+		return nil
+	})
 }
 
 func (s *suite) reader(ctx context.Context, p scan.Part) (array.RecordReader, error) {

@@ -16,19 +16,20 @@ var errStopped = errors.New("the scan was closed")
 
 // reader implements [array.RecordReader] over a COPY that a goroutine drains.
 type reader struct {
-	snapshot *snapshot
-	cancel   context.CancelCauseFunc
-	batches  chan arrow.RecordBatch // closed when the goroutine ends
-	failure  error                  // of the goroutine; read after batches is closed
-	batch    arrow.RecordBatch
-	err      error
-	refs     atomic.Int64
-	stopped  atomic.Bool // what was queued may be lost
+	part    *part
+	cancel  context.CancelCauseFunc
+	batches chan arrow.RecordBatch // closed when the goroutine ends
+	failure error                  // of the goroutine; read after batches is closed
+	batch   arrow.RecordBatch
+	err     error
+	ended   bool
+	refs    atomic.Int64
+	stopped atomic.Bool // what was queued may be lost
 }
 
-func newReader(ctx context.Context, sn *snapshot) *reader {
+func newReader(ctx context.Context, p *part) *reader {
 	ctx, cancel := context.WithCancelCause(ctx)
-	r := &reader{snapshot: sn, cancel: cancel, batches: make(chan arrow.RecordBatch, queued)}
+	r := &reader{part: p, cancel: cancel, batches: make(chan arrow.RecordBatch, queued)}
 	r.refs.Store(1)
 	go func() {
 		defer close(r.batches)
@@ -38,12 +39,12 @@ func newReader(ctx context.Context, sn *snapshot) *reader {
 }
 
 // copy drains the COPY. It returns nil only after the server said how many rows
-// it sent, and that many were decoded and counted.
+// it sent, and that many were decoded.
 func (r *reader) copy(ctx context.Context) error {
-	sn := r.snapshot
+	sn, conn := r.part.snapshot, r.part.conn.PgConn()
 	d := newCopyDecoder(sn.stream.source.alloc, sn.columns)
 	defer d.release()
-	d.anyBytes = sn.conn.PgConn().ParameterStatus("server_encoding") == "SQL_ASCII"
+	d.anyBytes = conn.ParameterStatus("server_encoding") == "SQL_ASCII"
 	d.reject = sn.reject
 	d.emit = func(b arrow.RecordBatch) error {
 		select {
@@ -54,15 +55,20 @@ func (r *reader) copy(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-	tag, err := sn.conn.PgConn().CopyTo(ctx, d, sn.copySQL())
+	tag, err := conn.CopyTo(ctx, d, r.part.copySQL())
 	if err != nil {
 		return fmt.Errorf("read %s: %w", sn.stream.spec.Name, sn.stream.source.wrap(ctx, err))
 	}
-	if err := d.finish(); err != nil {
-		return fmt.Errorf("read %s: %w", sn.stream.spec.Name, err)
+	err = d.finish()
+	switch {
+	case err != nil:
+	case tag.RowsAffected() != d.rows:
+		err = fmt.Errorf("%d rows arrived, but the server sent %d", d.rows, tag.RowsAffected())
+	default:
+		err = sn.arrived(d.rows)
 	}
-	if tag.RowsAffected() != d.rows || d.rows != sn.count {
-		return fmt.Errorf("read %s: %d rows arrived, but the server counted %d and sent %d", sn.stream.spec.Name, d.rows, sn.count, tag.RowsAffected())
+	if err != nil {
+		return fmt.Errorf("read %s: %w", sn.stream.spec.Name, err)
 	}
 	return nil
 }
@@ -77,7 +83,7 @@ func (r *reader) stop() {
 }
 
 // Schema implements [array.RecordReader].
-func (r *reader) Schema() *arrow.Schema { return r.snapshot.schema }
+func (r *reader) Schema() *arrow.Schema { return r.part.snapshot.schema }
 
 // RecordBatch implements [array.RecordReader].
 func (r *reader) RecordBatch() arrow.RecordBatch { return r.batch }
@@ -91,7 +97,7 @@ func (r *reader) Err() error { return r.err }
 // Next implements [array.RecordReader].
 func (r *reader) Next() bool {
 	r.drop()
-	if r.err != nil {
+	if r.err != nil || r.ended {
 		return false
 	}
 	b, ok := <-r.batches
@@ -102,9 +108,10 @@ func (r *reader) Next() bool {
 	switch r.err = r.failure; {
 	case r.err != nil:
 	case r.stopped.Load():
-		r.err = fmt.Errorf("read %s: %w", r.snapshot.stream.spec.Name, errStopped)
+		r.err = fmt.Errorf("read %s: %w", r.part.snapshot.stream.spec.Name, errStopped)
 	default:
-		r.snapshot.ended.Store(true)
+		r.ended = true
+		r.part.snapshot.ended.Add(1)
 	}
 	return false
 }

@@ -4,20 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/jackc/pgx/v5"
 
 	"elt/extract"
 	"elt/internal/scan"
 )
 
-// snapshot implements [scan.Scan]: one transaction on a connection of its own.
+// beginSQL begins a transaction that sees one state of the database.
+const beginSQL = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+// snapshot implements [scan.Scan]: one transaction on a connection of its own,
+// and those of further parts that share its snapshot. It stays open until all
+// parts are closed.
 type snapshot struct {
 	stream      *stream
 	request     extract.Request
@@ -30,21 +34,32 @@ type snapshot struct {
 	tied        []string // of the rows at the cursor's value, some of which were read before
 	count       int64
 	next        scan.Cursor
-	ended       atomic.Bool // the part has been read to its confirmed end
+	parts       []*part      // constant after begin; at least one
+	ended       atomic.Int64 // parts that have been read to their confirmed end
 
-	mu     sync.Mutex
-	reader *reader
-	once   sync.Once
-	closed error
+	mu        sync.Mutex
+	rowsRead  int64 // of the parts whose rows have all arrived
+	partsRead int
+	once      sync.Once
+	closed    error
 }
 
-// begin takes the snapshot, counts, and settles where the next read begins.
+// begin takes the snapshot, counts, settles where the next read begins, and
+// shares the rows out to parts.
 func (sn *snapshot) begin(ctx context.Context) error {
-	wrap := sn.stream.source.wrap
-	if _, err := sn.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
-		return fmt.Errorf("begin a snapshot: %w", wrap(ctx, err))
+	if _, err := sn.conn.Exec(ctx, beginSQL); err != nil {
+		return fmt.Errorf("begin a snapshot: %w", sn.stream.source.wrap(ctx, err))
 	}
-	from := sn.rows()
+	if err := sn.measure(ctx); err != nil {
+		return err
+	}
+	return sn.split(ctx)
+}
+
+// measure counts the rows and makes the next cursor.
+func (sn *snapshot) measure(ctx context.Context) error {
+	wrap := sn.stream.source.wrap
+	from := sn.rows("")
 	if !sn.incremental {
 		if err := sn.conn.QueryRow(ctx, "SELECT count(*) "+from, pgx.QueryExecModeSimpleProtocol).Scan(&sn.count); err != nil {
 			return fmt.Errorf("count the rows: %w", wrap(ctx, err))
@@ -111,12 +126,16 @@ func (sn *snapshot) settle(ctx context.Context, value string) error {
 	return err
 }
 
-// rows is the FROM clause of all that the scan reads.
-func (sn *snapshot) rows() string {
-	if len(sn.tied) > 0 {
+// rows is the FROM clause of what the scan reads, or of the rows of a span of it.
+func (sn *snapshot) rows(span string) string {
+	if len(sn.tied) > 0 { // such a scan has one part
 		return sn.beyond()
 	}
-	return fmt.Sprintf("FROM %s%s", sn.stream.relation(), conditions(sn.where))
+	where := sn.where
+	if span != "" {
+		where = append(slices.Clone(where), span)
+	}
+	return fmt.Sprintf("FROM %s%s", sn.stream.relation(), conditions(where))
 }
 
 func conditions(all []string) string {
@@ -124,19 +143,6 @@ func conditions(all []string) string {
 		return ""
 	}
 	return " WHERE " + strings.Join(all, " AND ")
-}
-
-// copySQL reads what begin counted.
-func (sn *snapshot) copySQL() string {
-	selected := make([]string, len(sn.columns))
-	for i, c := range sn.columns {
-		selected[i] = c.selected
-	}
-	limit := ""
-	if sn.request.Limit > 0 && sn.request.Limit < math.MaxInt64 {
-		limit = fmt.Sprintf(" LIMIT %d", sn.request.Limit)
-	}
-	return fmt.Sprintf("COPY (SELECT %s %s%s) TO STDOUT (FORMAT binary)", strings.Join(selected, ", "), sn.rows(), limit)
 }
 
 // Schema implements [scan.Scan].
@@ -148,22 +154,16 @@ func (sn *snapshot) Parts() []scan.Part {
 	if sn.from != nil && sn.count == 0 {
 		return nil
 	}
-	return []scan.Part{{Open: sn.open}}
-}
-
-func (sn *snapshot) open(ctx context.Context) (array.RecordReader, error) {
-	sn.mu.Lock()
-	defer sn.mu.Unlock()
-	if sn.reader != nil {
-		return nil, errors.New("the part was read already")
+	out := make([]scan.Part, len(sn.parts))
+	for i, p := range sn.parts {
+		out[i] = scan.Part{Open: p.open}
 	}
-	sn.reader = newReader(ctx, sn)
-	return sn.reader, nil
+	return out
 }
 
 // Cursor implements [scan.Scan].
 func (sn *snapshot) Cursor() scan.Cursor {
-	if !sn.ended.Load() {
+	if int(sn.ended.Load()) < len(sn.parts) {
 		return ""
 	}
 	return sn.next
@@ -172,18 +172,16 @@ func (sn *snapshot) Cursor() scan.Cursor {
 // Counted implements [scan.Scan].
 func (sn *snapshot) Counted() (int64, bool) { return sn.count, true }
 
-// Close implements [scan.Scan]. It waits for the reader's goroutine.
+// Close implements [scan.Scan]. It waits for the goroutines of the readers. The
+// connection of the shared snapshot ends last.
 func (sn *snapshot) Close() error {
 	sn.once.Do(func() {
-		sn.mu.Lock()
-		if r := sn.reader; r != nil {
-			r.stop()
-		} else {
-			sn.reader = &reader{}
+		var errs []error
+		for _, p := range slices.Backward(sn.parts) {
+			errs = append(errs, p.close())
 		}
-		sn.mu.Unlock()
+		sn.closed = errors.Join(errs...)
 		s := sn.stream.source
-		sn.closed = s.disconnect(context.Background(), sn.conn)
 		s.mu.Lock()
 		delete(s.scans, sn)
 		s.mu.Unlock()

@@ -72,6 +72,9 @@ func (s *stream) describe(all []found) error {
 			s.time = &s.columns[i]
 		}
 	}
+	if s.options.Parts < 0 || s.options.Parts > maxParts {
+		return fmt.Errorf("parts: %d: expected 1 to %d", s.options.Parts, maxParts)
+	}
 	return s.checkLookback()
 }
 
@@ -127,6 +130,7 @@ func (s *stream) open(ctx context.Context, r extract.Request) (*snapshot, error)
 	if sn.conn, err = s.source.connect(ctx); err != nil {
 		return nil, err
 	}
+	sn.parts = []*part{{snapshot: sn, conn: sn.conn}}
 	s.source.mu.Lock()
 	s.source.scans[sn] = struct{}{}
 	s.source.mu.Unlock()

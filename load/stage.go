@@ -48,7 +48,7 @@ func Stage(ctx context.Context, db *warehouse.DB, s scan.Scan, c Contract) (*Sta
 	st := &Staged{db: db, contract: c, Rejects: c.Rejects}
 	st.table = warehouse.Table{Schema: c.Table.Schema, Name: asideName(kindStage, &st.contract)}
 	if err := st.run(ctx, s); err != nil {
-		return nil, errors.Join(fmt.Errorf("stage %s: %w", c.Table.Display(), err), st.Drop(ctx))
+		return nil, warehouse.Also(fmt.Errorf("stage %s: %w", c.Table.Display(), err), st.Drop(ctx))
 	}
 	return st, nil
 }

@@ -25,10 +25,21 @@ type Options struct {
 	// Drain, when closed, lets running steps end and starts no more. nil: never.
 	Drain <-chan struct{}
 	// Ended is told of every step, in the order in which they end, from one
-	// goroutine at a time. An error of it cancels the run.
+	// goroutine at a time. An error of it, which names the step, cancels the run.
 	Ended func(ctx context.Context, s event.Step) error
 	Now   func() time.Time // nil: time.Now
 }
+
+// RecordError is an error of [Options.Ended]: what became of a step could not be
+// recorded, so the run starts nothing more.
+type RecordError struct {
+	Step string // the one that could not be recorded
+	Err  error
+}
+
+func (e *RecordError) Error() string { return e.Err.Error() }
+
+func (e *RecordError) Unwrap() error { return e.Err }
 
 // outcome is what became of one step.
 type outcome struct {
@@ -76,6 +87,8 @@ type runner struct {
 	done    chan outcome
 	ended   []event.Step
 	errs    []error
+	// unrecorded is the first step that could not be recorded.
+	unrecorded *RecordError
 }
 
 func (r *runner) loop(ctx context.Context, cancel context.CancelCauseFunc, wg *sync.WaitGroup) ([]event.Step, error) {
@@ -123,6 +136,8 @@ func (r *runner) start(ctx context.Context, wg *sync.WaitGroup, stopped bool, ca
 			case blocker != "":
 				r.settle(ctx, outcome{step: s, Step: event.Step{Kind: s.Kind, Name: s.Name, Status: event.Blocked, Needs: blocker}}, cancel)
 				again = true
+			case r.unrecorded != nil:
+				r.settle(ctx, outcome{step: s, Step: event.Step{Kind: s.Kind, Name: s.Name, Status: event.Blocked, Needs: r.unrecorded.Step}}, cancel)
 			case stopped:
 				r.settle(ctx, outcome{step: s, Step: event.Step{Kind: s.Kind, Name: s.Name, Status: event.Interrupted}}, cancel)
 			case ready && r.running < r.opts.Parallel && r.poolFree(s.Pool):
@@ -182,7 +197,10 @@ func (r *runner) attempt(ctx context.Context, s *Step) outcome {
 		break
 	}
 	o.Result.Took = r.opts.Now().Sub(began)
+	var unrecorded *RecordError
 	switch {
+	case o.err != nil && errors.As(context.Cause(ctx), &unrecorded): // cut short, whatever it makes of that
+		o.Status, o.Needs, o.err = event.Blocked, unrecorded.Step, nil
 	case o.err != nil && ctx.Err() != nil:
 		o.Status = event.Interrupted
 	case o.err != nil:
@@ -227,7 +245,11 @@ func (r *runner) settle(ctx context.Context, o outcome, cancel context.CancelCau
 		return
 	}
 	if err := r.opts.Ended(context.WithoutCancel(ctx), o.Step); err != nil {
-		r.errs = append(r.errs, fmt.Errorf("record %s: %w", o.step.Name, err))
-		cancel(err)
+		unrecorded := &RecordError{Step: o.step.Name, Err: err}
+		if r.unrecorded == nil { // the others fail for the same reason
+			r.unrecorded = unrecorded
+			r.errs = append(r.errs, unrecorded)
+		}
+		cancel(unrecorded)
 	}
 }

@@ -187,7 +187,8 @@ func TestRecordingErrorStopsTheRun(t *testing.T) {
 		}
 		return nil
 	}})
-	if !errors.Is(err, full) || statuses(ended)["b"] != event.Interrupted {
+	var unrecorded *RecordError
+	if !errors.As(err, &unrecorded) || unrecorded.Step != "a" || err.Error() != "disk full" || statuses(ended)["b"] != event.Blocked {
 		t.Errorf("ended %v err %v", ended, err)
 	}
 }

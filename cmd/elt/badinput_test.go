@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"elt/internal/fault"
 	"elt/internal/testdb"
 	"elt/internal/warehouse"
 )
@@ -121,4 +123,34 @@ func width(t *testing.T, dir, addr string, table warehouse.Table) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// A disk that is full from any moment on is told once, with what to do, however
+// many records it keeps from being written; and a run with space ends well.
+func TestFullDiskIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []string{"duckdb", "postgres"} {
+		for _, from := range []int{20, 40, 60, 80, 100, 120, 160, 200, 240, 280} {
+			t.Run(fmt.Sprintf("%s/%d", engine, from), func(t *testing.T) {
+				t.Parallel()
+				dir, addr := faultProject(t, engine)
+				full := &warehouse.Error{Kind: warehouse.KindDiskFull, Err: errors.New("no space left"), Hint: "free some space and run again"}
+				var stderr bytes.Buffer
+				code, out := elt(t, dir, addr, &stderr, func(d warehouse.Driver) warehouse.Driver {
+					return fault.Driver(d, func(call int, op string, before bool) error {
+						if before && call >= from && (op == fault.Exec || op == fault.Append) {
+							return full
+						}
+						return nil
+					})
+				}, "run", "--threads", "1")
+				said := out + stderr.String()
+				stories := max(1, strings.Count(said, "\nfailed ")) // of steps side by side, or of the record alone
+				if code != 1 || strings.Count(said, "no space left") != stories || strings.Count(said, full.Hint) != stories {
+					t.Errorf("exit %d, want 1, and %d times the cause and the advice in\n%s", code, stories, said)
+				}
+				mustRun(t, dir, addr)
+			})
+		}
+	}
 }

@@ -98,6 +98,9 @@ func (a *app) doRun(ctx context.Context, args []string, f runFlags) (err error) 
 		return err
 	}
 	end, err := a.execute(ctx, s, p, steps, "elt run "+strings.Join(args, " "), f.job)
+	if err != nil && end.Exit != exitOK {
+		return &exitError{code: end.Exit, err: err}
+	}
 	if err != nil {
 		return err
 	}

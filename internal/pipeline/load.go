@@ -41,7 +41,7 @@ func (p *Pipeline) load(ctx context.Context, src *project.Source, st *project.St
 	if err != nil {
 		return res, err
 	}
-	defer func() { err = errors.Join(err, staged.Drop(context.WithoutCancel(ctx))) }()
+	defer func() { err = warehouse.Also(err, staged.Drop(context.WithoutCancel(ctx))) }()
 
 	findings, err := l.judgeStage(ctx, staged)
 	if err != nil {
@@ -59,7 +59,7 @@ func (p *Pipeline) load(ctx context.Context, src *project.Source, st *project.St
 			return res, err
 		}
 		if !errors.Is(err, errCheck) {
-			return res, errors.Join(err, p.Store.RecordFindings(ctx, p.record(l.judged)))
+			return res, warehouse.Also(err, p.Store.RecordFindings(ctx, p.record(l.judged)))
 		}
 		findings = l.judged
 	}

@@ -167,10 +167,34 @@ func (p *Pipeline) finish(ctx context.Context, run state.Run, ended []event.Step
 	defer cancel()
 	err := p.Store.EndRun(ctx, run)
 	p.Emit(event.Event{At: now, Run: p.RunID, End: &end})
-	if err != nil {
-		return end, fmt.Errorf("record the end of run %s: %w", run.ID, errors.Join(err, failed))
+	return end, unrecorded(run.ID, failed, err)
+}
+
+// unrecorded is the error of a run of which a step, or the end, could not be
+// recorded; nil when all was. It is told beside the errors of the steps, so a
+// cause that one of them has told, such as a full disk, is not told again.
+func unrecorded(run string, failed, ending error) error {
+	err := ending
+	var step *scheduler.RecordError
+	if errors.As(failed, &step) {
+		err = step
 	}
-	return end, nil
+	if err == nil {
+		return nil
+	}
+	stands := "what its steps published stands"
+	if ending != nil {
+		stands += ", and the next run lists it as interrupted"
+	}
+	if all, ok := failed.(interface{ Unwrap() []error }); ok {
+		for _, told := range all.Unwrap() {
+			kind := warehouse.KindOf(told)
+			if !errors.As(told, &step) && kind != warehouse.KindOther && kind == warehouse.KindOf(err) {
+				return fmt.Errorf("run %s could not be recorded, for the reason above: %s", run, stands)
+			}
+		}
+	}
+	return fmt.Errorf("%w\n     the record of run %s is incomplete: %s", err, run, stands)
 }
 
 // stalest is the oldest high water among the steps that loaded something.

@@ -13,6 +13,7 @@ import (
 	"elt/activate/file"
 	"elt/internal/event"
 	"elt/internal/project"
+	"elt/internal/warehouse"
 	"elt/transform"
 )
 
@@ -32,7 +33,7 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if err != nil {
 		return res, err
 	}
-	defer func() { err = errors.Join(err, plan.Close(context.WithoutCancel(ctx))) }()
+	defer func() { err = warehouse.Also(err, plan.Close(context.WithoutCancel(ctx))) }()
 	done, err := plan.Push(ctx, dest, activate.Options{Progress: p.progress(Sync, s.Name)})
 	if err != nil {
 		return res, err

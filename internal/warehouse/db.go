@@ -148,6 +148,8 @@ func (db *DB) resolve(ctx context.Context, token string, cause error) error {
 		switch {
 		case err == nil && committed:
 			return nil
+		case err == nil && KindOf(cause) == KindDiskFull: // another try fills it again
+			return fmt.Errorf("%w: %w", ErrNotCommitted, cause)
 		case err == nil:
 			return retry.AsTransient(fmt.Errorf("%w: %w", ErrNotCommitted, cause))
 		}

@@ -49,6 +49,15 @@ func KindOf(err error) Kind {
 	return KindOther
 }
 
+// Also is errors.Join for the error of a cleanup after err: where both have the
+// same cause, such as a full disk or a lost connection, err alone says it.
+func Also(err, cleanup error) error {
+	if err != nil && KindOf(err) != KindOther && KindOf(err) == KindOf(cleanup) {
+		return err
+	}
+	return errors.Join(err, cleanup)
+}
+
 // ErrCommitUnknown means that COMMIT failed and the warehouse could not be asked
 // afterwards: the transaction may be there or not.
 var ErrCommitUnknown = errors.New("outcome of COMMIT unknown: the warehouse cannot be reached")

@@ -187,14 +187,28 @@ func (b *builder) aside(ctx context.Context, tx *warehouse.Tx, w window.Window) 
 	if filter, err := b.filter(w); err != nil {
 		return t, b.judged(err)
 	} else if filter != "" {
-		after += " WHERE " + filter
+		after += " WHERE " + filter + " OR " + warehouse.Quote(b.m.Time) + " IS NULL"
 	}
 	if err := b.query(ctx, tx, `CREATE TABLE `+t.String()+" AS SELECT * FROM (\n", w, after); err != nil {
 		return t, err
 	}
 	n, err := count(ctx, tx, `SELECT count(*) FROM `+t.String())
 	b.res.Rows = n
-	return t, err
+	if err != nil || !b.m.Windowed() {
+		return t, err
+	}
+	return t, b.timed(ctx, tx, t)
+}
+
+// timed fails when rows have no time: they lie in no window, so that a build
+// would lose them, and one of all days would keep them for ever.
+func (b *builder) timed(ctx context.Context, tx *warehouse.Tx, t warehouse.Table) error {
+	n, err := count(ctx, tx, `SELECT count(*) FROM `+t.String()+` WHERE `+warehouse.Quote(b.m.Time)+` IS NULL`)
+	if err != nil || n == 0 {
+		return err
+	}
+	return b.judged(fmt.Errorf("%d rows have NULL in the time column %s and belong to no window; the old rows stand. Filter them out (where %s is not null) or fill them",
+		n, b.m.Time, b.m.Time))
 }
 
 // whole builds all rows, or those of a first window, and swaps the table.

@@ -29,6 +29,8 @@ type Planned struct {
 	// Waiting is a table that exists only after this run has loaded it and whose
 	// columns nobody knows yet; "" when the model was checked.
 	Waiting string
+	// Warnings are what costs more than it looks.
+	Warnings []string
 }
 
 // planSchema holds the shadows of a plan; it is never committed.
@@ -163,12 +165,16 @@ func (p *planner) model(ctx context.Context, tx *warehouse.Tx, m *Model) error {
 		}
 	}
 	shadow := p.shadow(m.FullName())
-	before := `CREATE VIEW ` + shadow.String() + " AS\n"
+	probe := shadow
+	if m.Materialized != View {
+		probe = warehouse.Table{Schema: planSchema, Name: fmt.Sprintf("%sprobe%d", warehouse.Reserved, len(p.places))}
+	}
+	before := `CREATE VIEW ` + probe.String() + " AS\n"
 	p.text = statement{sql: before + sqlparse.Apply(m.Text[:m.query.End], edits), before: len(before), edits: edits}
 	if err := execAll(ctx, tx, p.text.sql); err != nil {
 		return err
 	}
-	cols, err := tx.Schema(ctx, shadow)
+	cols, err := tx.Schema(ctx, probe)
 	if err != nil {
 		return err
 	}
@@ -176,8 +182,21 @@ func (p *planner) model(ctx context.Context, tx *warehouse.Tx, m *Model) error {
 	if err := m.fits(cols); err != nil {
 		return err
 	}
-	p.planned = append(p.planned, Planned{Model: m, Columns: cols})
-	return nil
+	done := Planned{Model: m, Columns: cols}
+	late, err := p.unpushed(ctx, tx, m, probe, cols)
+	if err != nil {
+		return err
+	}
+	if late {
+		done.Warnings = append(done.Warnings, fmt.Sprintf("each window computes all of the query and keeps its part, since the filter on %s cannot be pushed into it; "+
+			"write where … >= /* @window_start */ date '2026-03-01' in the query", m.Time))
+	}
+	p.planned = append(p.planned, done)
+	if m.Materialized == View {
+		return nil
+	}
+	// What is downstream reads a table, not the query behind it.
+	return execAll(ctx, tx, `CREATE TABLE `+shadow.String()+` AS SELECT * FROM `+probe.String()+` LIMIT 0`)
 }
 
 // fits holds the settings against the columns of the query.

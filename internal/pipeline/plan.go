@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"elt/activate"
 	"elt/internal/warehouse"
@@ -50,6 +51,9 @@ func (p *Pipeline) Plan(ctx context.Context, steps []scheduler.Step) (lines [][]
 		case Model:
 			m := models[s.Name]
 			would, detail, some = "build "+string(m.Model.Materialized), fmt.Sprintf("%d columns", len(m.Columns)), true
+			if len(m.Warnings) > 0 {
+				detail += "; " + strings.Join(m.Warnings, "; ")
+			}
 			if m.Waiting != "" {
 				detail = "checked when " + m.Waiting + " has been loaded"
 			}

@@ -61,7 +61,7 @@ func (p *duckParser) Parse(text string) (Query, error) {
 	}
 	w := &duckWalk{sql: text, parts: map[int]int{}}
 	w.walk(s.Statements[0].Node, nil)
-	return finish(text, w.refs, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
+	return finish(text, w.refs, w.columns, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
 }
 
 // refusal is the error of a text that is no single SELECT.
@@ -103,10 +103,11 @@ func (s scope) has(name string) bool { return slices.Contains(s, strings.ToLower
 
 // duckWalk collects table references from a syntax tree.
 type duckWalk struct {
-	sql   string
-	refs  []Ref
-	parts map[int]int // parts of the name at an offset
-	errs  Errors
+	sql     string
+	refs    []Ref
+	columns []Ref       // in front of columns
+	parts   map[int]int // parts of the name at an offset
+	errs    Errors
 }
 
 func (w *duckWalk) walk(v any, seen scope) {
@@ -124,6 +125,8 @@ func (w *duckWalk) object(o map[string]any, seen scope) {
 	switch o["type"] {
 	case "BASE_TABLE":
 		w.table(o, seen)
+	case "COLUMN_REF":
+		w.column(o)
 	case "TABLE_FUNCTION":
 		w.function(o)
 	case "SHOW_REF":
@@ -168,6 +171,15 @@ func (w *duckWalk) table(o map[string]any, seen scope) {
 			w.parts[ref.Offset] = 2
 		}
 		w.refs = append(w.refs, ref)
+	}
+}
+
+// column notes a column whose name has three parts or more.
+func (w *duckWalk) column(o map[string]any) {
+	if names, _ := o["column_names"].([]any); len(names) >= 3 {
+		schema, _ := names[0].(string)
+		table, _ := names[1].(string)
+		w.columns = append(w.columns, Ref{Schema: schema, Name: table, Offset: location(o)})
 	}
 }
 

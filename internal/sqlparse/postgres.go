@@ -40,16 +40,17 @@ func (pgParser) Parse(text string) (Query, error) {
 	}
 	w := &pgWalk{sql: text, parts: map[int]int{}}
 	w.message(stmts[0].GetStmt().ProtoReflect(), nil)
-	return finish(text, w.refs, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
+	return finish(text, w.refs, w.columns, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
 }
 
 // pgWalk collects table references from a parse tree.
 type pgWalk struct {
-	sql   string
-	refs  []Ref
-	parts map[int]int
-	errs  Errors
-	at    int // the last place that the tree told
+	sql     string
+	refs    []Ref
+	columns []Ref // in front of columns
+	parts   map[int]int
+	errs    Errors
+	at      int // the last place that the tree told
 }
 
 // message walks m, in which the CTEs of seen are visible.
@@ -61,6 +62,10 @@ func (w *pgWalk) message(m protoreflect.Message, seen []string) {
 	case *pgquery.RangeVar:
 		w.table(node, seen)
 		return
+	case *pgquery.ColumnRef:
+		if names := node.GetFields(); len(names) >= 3 {
+			w.columns = append(w.columns, Ref{Schema: names[0].GetString_().GetSval(), Name: names[1].GetString_().GetSval(), Offset: int(node.GetLocation())})
+		}
 	case *pgquery.InsertStmt, *pgquery.UpdateStmt, *pgquery.DeleteStmt, *pgquery.MergeStmt:
 		w.refuse(w.at, "a SELECT that writes is not allowed here", "")
 		return

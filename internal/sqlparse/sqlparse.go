@@ -25,6 +25,9 @@ type Query struct {
 	// Refs are the references to tables, in the order of the text. Names of
 	// common table expressions are none.
 	Refs []Ref
+	// Columns are the places where a column is named as schema.table.column and
+	// schema.table is one of Refs: each spans schema.table alone.
+	Columns []Ref
 	// End is the length of the statement without its semicolon and what follows.
 	End int
 }
@@ -92,7 +95,8 @@ type Edit struct {
 	Text        string
 }
 
-// Rewrite puts what place returns where each table is named; "" leaves the
+// Rewrite puts what place returns where each table is named, in FROM and in front
+// of a column; "" leaves the
 // reference as it is written. It works on positions alone, so a name inside a
 // string, a comment or an alias is never touched.
 func Rewrite(sql string, q Query, place func(Ref) string) string {
@@ -102,7 +106,7 @@ func Rewrite(sql string, q Query, place func(Ref) string) string {
 // Edits are the replacements of [Rewrite].
 func Edits(q Query, place func(Ref) string) []Edit {
 	var edits []Edit
-	for _, ref := range q.Refs {
+	for _, ref := range slices.Concat(q.Refs, q.Columns) {
 		if text := place(ref); text != "" {
 			edits = append(edits, Edit{Offset: ref.Offset, End: ref.End, Text: text})
 		}
@@ -144,10 +148,28 @@ func sorted(edits []Edit) []Edit {
 	return slices.SortedFunc(slices.Values(edits), func(a, b Edit) int { return cmp.Compare(a.Offset, b.Offset) })
 }
 
+// qualified keeps those of columns whose table is one of refs and stands in the
+// text where the parser says, each place once: a parser may use an operand twice.
+func qualified(sql string, columns, refs []Ref) []Ref {
+	var out []Ref
+	for _, c := range columns {
+		same := func(r Ref) bool { return strings.EqualFold(r.Schema, c.Schema) && strings.EqualFold(r.Name, c.Name) }
+		_, schema, _ := nameAt(sql, c.Offset, 1)
+		end, table, ok := nameAt(sql, c.Offset, 2)
+		if !ok || !strings.EqualFold(schema, c.Schema) || !strings.EqualFold(table, c.Name) || !slices.ContainsFunc(refs, same) {
+			continue
+		}
+		c.End = end
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b Ref) int { return cmp.Compare(a.Offset, b.Offset) })
+	return slices.CompactFunc(out, func(a, b Ref) bool { return a.Offset == b.Offset })
+}
+
 // finish sorts what was found, measures the references and finds the end of the
 // statement.
-func finish(sql string, refs []Ref, parts func(Ref) int, errs Errors) (Query, error) {
-	q := Query{Refs: refs, End: statementEnd(sql)}
+func finish(sql string, refs, columns []Ref, parts func(Ref) int, errs Errors) (Query, error) {
+	q := Query{Refs: refs, Columns: qualified(sql, columns, refs), End: statementEnd(sql)}
 	slices.SortFunc(q.Refs, func(a, b Ref) int { return cmp.Compare(a.Offset, b.Offset) })
 	for i := range q.Refs {
 		ref := &q.Refs[i]

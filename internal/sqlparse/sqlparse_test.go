@@ -142,7 +142,7 @@ func TestRefused(t *testing.T) {
 
 func TestRewrite(t *testing.T) {
 	sql := `with orders as (select 'shop.orders' as s from shop.orders) select shop.orders.id, orders.s from orders join "shop" . "orders" on true join lone.t on true`
-	want := `with orders as (select 'shop.orders' as s from "dev_shop"."orders") select shop.orders.id, orders.s from orders join "dev_shop"."orders" on true join lone.t on true`
+	want := `with orders as (select 'shop.orders' as s from "dev_shop"."orders") select "dev_shop"."orders".id, orders.s from orders join "dev_shop"."orders" on true join lone.t on true`
 	for dialect, p := range parsers(t) {
 		t.Run(dialect, func(t *testing.T) {
 			q, err := p.Parse(sql)
@@ -168,6 +168,46 @@ func TestRewrite(t *testing.T) {
 				t.Errorf("inside a replacement: %q", sql[o:])
 			}
 		})
+	}
+}
+
+// A column may name its table with its schema: that moves with the table, and
+// with nothing else that is spelled alike.
+func TestColumnsInFullAreRewritten(t *testing.T) {
+	for _, c := range []struct{ dialects, sql, want string }{
+		{"both", `select shop.orders.id from shop.orders`, `select @.id from @`},
+		{"both", `select "shop" . /* c */ "orders".id, count(shop.orders.b) from shop.orders where shop.orders.b between 1 and 2 group by shop.orders.id order by shop.orders.id`,
+			`select @.id, count(@.b) from @ where @.b between 1 and 2 group by @.id order by @.id`},
+		{"both", `select 1 from lone.t where exists (select 1 from shop.orders where shop.orders.id = lone.t.id)`,
+			`select 1 from lone.t where exists (select 1 from @ where @.id = lone.t.id)`},
+		{"both", `select sum(shop.orders.b) over (partition by shop.orders.id) from shop.orders join lone.t on shop.orders.id = lone.t.id`,
+			`select sum(@.b) over (partition by @.id) from @ join lone.t on @.id = lone.t.id`},
+		{"both", `select 'shop.orders.id' as "shop.orders.id" from shop.orders -- shop.orders.id`, `select 'shop.orders.id' as "shop.orders.id" from @`},
+		{"both", `select o.id, orders.id from lone.orders, shop.orders as o`, `select o.id, orders.id from lone.orders, @ as o`},
+		{"duckdb", `select SHOP.Orders.s.a from shop.orders`, `select @.s.a from @`},
+		{"duckdb", `select shop.orders.a from lone.t as shop`, `select shop.orders.a from lone.t as shop`},
+		{"postgres", `select shop.orders.*, (shop.orders.c).x from shop.orders`, `select @.*, (@.c).x from @`},
+	} {
+		for dialect, p := range parsers(t) {
+			if c.dialects != "both" && c.dialects != dialect {
+				continue
+			}
+			t.Run(dialect+"/"+c.sql, func(t *testing.T) {
+				q, err := p.Parse(c.sql)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := sqlparse.Rewrite(c.sql, q, func(r sqlparse.Ref) string {
+					if strings.EqualFold(r.Display(), "shop.orders") {
+						return "@"
+					}
+					return ""
+				})
+				if diff := cmp.Diff(c.want, strings.TrimSuffix(got, " -- shop.orders.id")); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
 	}
 }
 

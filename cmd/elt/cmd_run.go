@@ -129,7 +129,10 @@ func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, ste
 		Parallel: parallel(s.target), Retries: 3, Drain: drain, Sink: report.NewMany(a.printer(s), logged), Command: command, Job: job,
 		Log: filepath.Join(".elt", "logs", p.RunID+".jsonl"), Warehouse: shown, Exit: statusExit,
 	})
-	return end, errors.Join(err, logged.Err())
+	if lerr := logged.Err(); lerr != nil {
+		err = errors.Join(err, fmt.Errorf("the log of the run is incomplete: %w\n     make room for it; what ran is recorded in the warehouse: elt runs", lerr))
+	}
+	return end, err
 }
 
 // printer is what the terminal, the pipe or the machine on the other side gets.
@@ -154,7 +157,7 @@ const keepLogs = 200
 // openLog makes the log file of a run and removes the oldest ones.
 func openLog(dir, run string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("folder of the logs: %w", err)
+		return nil, fmt.Errorf("folder of the logs: %w\n     elt keeps its logs in .elt beside elt.yaml: let this user write there, or work on a copy of the project", err)
 	}
 	if err := pruneLogs(dir); err != nil {
 		return nil, err

@@ -202,7 +202,7 @@ func (a *app) driver(ctx context.Context, s *session, readOnly bool) (warehouse.
 			return nil, fmt.Errorf("%s does not exist yet; run: elt run", path)
 		}
 	} else if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("folder of the warehouse: %w", err)
+		return nil, fmt.Errorf("folder of the warehouse: %w\n     let this user write there, or name another place in `warehouse:` of target %s", err, s.target.Name)
 	}
 	d, err := duckdb.Open(ctx, duckdb.Options{
 		Path: path, Threads: s.target.Threads, Memory: s.target.Memory, TempDir: filepath.Join(s.project.Dir, ".elt", "tmp"),

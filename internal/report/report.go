@@ -4,7 +4,6 @@ package report
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -54,7 +53,11 @@ func NewJSON(w io.Writer) *JSON {
 }
 
 // Emit implements [event.Sink].
-func (j *JSON) Emit(e event.Event) { j.err = errors.Join(j.err, j.enc.Encode(e)) }
+func (j *JSON) Emit(e event.Event) {
+	if err := j.enc.Encode(e); j.err == nil { // the others fail for the same reason
+		j.err = err
+	}
+}
 
 // Err returns what went wrong while writing.
 func (j *JSON) Err() error { return j.err }

@@ -98,7 +98,7 @@ func open(ctx context.Context, opts Options) (*instance, error) {
 	}
 	for _, q := range settings(opts) {
 		if _, err := exec(ctx, conn, q, nil); err != nil {
-			return nil, errors.Join(locked(err, opts.Path), conn.Close(), connector.Close())
+			return nil, errors.Join(opening(err, opts.Path), conn.Close(), connector.Close())
 		}
 	}
 	db.idle = append(db.idle, conn)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -85,20 +86,59 @@ func isFatal(err error) bool {
 	return k == warehouse.KindUnavailable || k == warehouse.KindDiskFull
 }
 
+// opening says what keeps the file at path from being opened, and what to do
+// about it. DuckDB's own words name the path again and tell no next step.
+func opening(err error, path string) error {
+	var e *warehouse.Error
+	if err == nil || !errors.As(err, &e) {
+		return err
+	}
+	text := e.Err.Error()
+	out := &warehouse.Error{Kind: e.Kind, Err: &engineError{text: fmt.Sprintf("open warehouse %s: %s", path, plain(text)), cause: err}, Hint: e.Hint}
+	say := func(what, hint string) {
+		out.Err = &engineError{text: fmt.Sprintf("open warehouse %s: %s", path, what), cause: err}
+		out.Hint = hint
+	}
+	switch info, serr := os.Stat(path); {
+	case strings.Contains(text, "Could not set lock on file"):
+		return locked(text, path)
+	case serr == nil && info.IsDir():
+		out.Kind = warehouse.KindNotFound
+		say("it is a folder, and the warehouse is one file", "name a file in it in `warehouse:` of the target: duckdb:"+filepath.Join(path, "warehouse.duckdb"))
+	case strings.Contains(text, "not a valid DuckDB database"):
+		say("the file is no DuckDB database", "correct the path in `warehouse:` of the target, or move the file away: mv "+path+" "+path+".old")
+	case e.Kind == warehouse.KindCorrupt:
+		say("the file is damaged or cut short ("+plain(text)+")",
+			"put a backup in its place; or move it away, mv "+path+" "+path+".broken, and `elt run` reads everything anew")
+	case e.Kind == warehouse.KindReadOnly:
+		say("it cannot be written ("+lastPart(text)+")",
+			"let this user write the file and its folder, or name another place in `warehouse:` of the target; `elt status` and `elt query` only read")
+	}
+	return out
+}
+
+// plain is an engine's message without the name of its class.
+func plain(text string) string {
+	if class, rest, ok := strings.Cut(text, " Error: "); ok && !strings.Contains(class, ":") {
+		return rest
+	}
+	return text
+}
+
+// lastPart is the operating system's reason at the end of a message.
+func lastPart(text string) string {
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		return text[i+2:]
+	}
+	return text
+}
+
 var conflicting = regexp.MustCompile(`\(PID (\d+)\)`)
 
-// locked turns DuckDB's words for a lock on path into an error that names who
-// holds it.
-func locked(err error, path string) error {
-	var e *warehouse.Error
-	if !errors.As(err, &e) || !strings.Contains(e.Err.Error(), "Could not set lock on file") {
-		if err != nil {
-			return fmt.Errorf("open warehouse %s: %w", path, err)
-		}
-		return nil
-	}
+// locked is the error that names who holds the lock on path, by DuckDB's words.
+func locked(text, path string) error {
 	who := &warehouse.LockedError{Path: path}
-	if m := conflicting.FindStringSubmatch(e.Err.Error()); m != nil {
+	if m := conflicting.FindStringSubmatch(text); m != nil {
 		who.PID, _ = strconv.Atoi(m[1]) // digits by the pattern
 		who.Command = commandOf(who.PID)
 	}

@@ -44,6 +44,16 @@ func TestOpenSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			url:  change(func(u *neturl.URL) { u.User, u.Host = neturl.UserPassword("elt", password), closed }),
 			kind: warehouse.KindUnavailable, hint: "no PostgreSQL answers at " + closed,
 		},
+		"no host": {
+			url: change(func(u *neturl.URL) {
+				u.User, u.Host = neturl.UserPassword("elt", password), "no-such-host.invalid:5432"
+			}),
+			kind: warehouse.KindUnavailable, hint: `check the host name "no-such-host.invalid"`,
+		},
+		"no TLS": {
+			url:  change(func(u *neturl.URL) { u.RawQuery = "sslmode=require" }),
+			kind: warehouse.KindUnavailable, hint: "sslmode=disable",
+		},
 		"no database": {
 			url:  change(func(u *neturl.URL) { u.Path = "/nowhere" }),
 			kind: warehouse.KindNotFound, hint: "createdb nowhere",
@@ -66,6 +76,9 @@ func TestOpenSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			var known *warehouse.Error
 			if !errors.As(err, &known) || known.Kind != c.kind || !strings.Contains(known.Hint, c.hint) {
 				t.Errorf("error %v, %+v", err, known)
+			}
+			if text := err.Error(); strings.Contains(text, "\n") || strings.Contains(text, "SQLSTATE") || strings.Contains(text, "user=") {
+				t.Errorf("not one plain line: %q", text)
 			}
 			for e := err; e != nil; e = errors.Unwrap(e) {
 				if text := e.Error(); strings.Contains(text, password) || strings.Contains(text, "elt-test") || strings.Contains(text, neturl.PathEscape(password)) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -92,6 +93,7 @@ func (d *Driver) wrap(ctx context.Context, err error) error {
 		errors.Is(err, net.ErrClosed), errors.As(err, &network):
 		out.Kind = warehouse.KindUnavailable
 		out.Err = fmt.Errorf("connection to PostgreSQL at %s lost: %w", d.address(), err)
+		out.Hint = "see that the server is up, then run again: what was not published is read again"
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(out.Err, cause) {
 		out.Err = fmt.Errorf("%w: %w", cause, out.Err)
@@ -149,33 +151,80 @@ func firstLine(s string) string {
 	return line
 }
 
-// connectError says why there is no connection, and what to do about it.
+// connectError says in one line why there is no connection, and what to do about
+// it. The driver lists every address that it tried, twice where it tries with and
+// without TLS; the last cause is what counts.
 func (d *Driver) connectError(ctx context.Context, err error) error {
-	out := &warehouse.Error{Kind: warehouse.KindUnavailable, Err: fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), err)}
+	cause := innermost(err)
+	out := &warehouse.Error{Kind: warehouse.KindUnavailable, Err: fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), cause)}
 	var pg *pgconn.PgError
 	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var network net.Error
 	switch {
 	case ctx.Err() != nil:
 		out.Kind = warehouse.KindOther
+		out.Err = fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), err)
 	case errors.As(err, &pg):
-		out.Kind, out.Hint = kindOf(pg.Code), hintOf(pg.Code)
-		out.Err = fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), detailed(pg, pg))
-		switch {
-		case pg.Code == "28P01":
-			out.Hint = fmt.Sprintf("wrong password for user %q: check the one in the warehouse's URL", d.config.User)
-		case out.Kind == warehouse.KindAuth:
-			out.Hint = fmt.Sprintf("the server does not let user %q in from here: check the user, and pg_hba.conf", d.config.User)
-		case pg.Code == "3D000":
-			out.Hint = fmt.Sprintf("make the database first: createdb %s", d.config.Database)
-		case pg.Code == "22023":
-			out.Hint = "check the time zone of the project: it must be an IANA name that the server knows, such as Europe/Berlin"
-		}
+		out.Kind, out.Hint = kindOf(pg.Code), d.connectHint(pg.Code)
+		out.Err = fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), detailed(&serverError{pg}, pg))
 	case errors.As(err, &dns):
+		out.Err = fmt.Errorf("connect to PostgreSQL at %s: no such host", d.address())
 		out.Hint = fmt.Sprintf("check the host name %q in the warehouse's URL", d.config.Host)
-	default:
-		out.Hint = fmt.Sprintf("no PostgreSQL answers at %s: is it running, and are host and port right?", d.address())
+	case errors.As(err, &certificate):
+		out.Hint = "name the certificate of the server's authority in the warehouse's URL, sslrootcert=PATH, or correct the host name"
+	case errors.Is(err, context.DeadlineExceeded):
+		out.Err = fmt.Errorf("connect to PostgreSQL at %s: no answer within %s", d.address(), d.config.ConnectTimeout)
+		out.Hint = "check host and port in the warehouse's URL, and the firewalls on the way"
+	case errors.As(err, &network), d.config.TLSConfig == nil:
+		out.Hint = fmt.Sprintf("no PostgreSQL answers at %s: start it, or correct host and port in the warehouse's URL", d.address())
+	default: // it answered, and not as TLS begins
+		out.Hint = "the URL asks for TLS: switch ssl on in the server, or put sslmode=disable into the URL where the network is safe"
 	}
 	return d.finish(out)
+}
+
+// connectHint is what to do when the server refuses a connection.
+func (d *Driver) connectHint(code string) string {
+	switch {
+	case code == "28P01":
+		return fmt.Sprintf("wrong password for user %q: correct the one in the warehouse's URL", d.config.User)
+	case kindOf(code) == warehouse.KindAuth:
+		return fmt.Sprintf("the server does not let user %q in from here: check the user, and pg_hba.conf", d.config.User)
+	case code == "3D000":
+		return fmt.Sprintf("make the database first: createdb %s", d.config.Database)
+	case code == "22023":
+		return "check the time zone of the project: it must be an IANA name that the server knows, such as Europe/Berlin"
+	case code == "57P03":
+		return "the server is starting or stopping: run again in a moment"
+	}
+	return hintOf(code)
+}
+
+// serverError is what the server says, without its severity and code.
+type serverError struct{ *pgconn.PgError }
+
+func (e *serverError) Error() string { return e.Message }
+
+func (e *serverError) Unwrap() error { return e.PgError }
+
+// innermost follows err to its cause; of several it takes the last.
+func innermost(err error) error {
+	for {
+		var next error
+		switch e := err.(type) { //nolint:errorlint // walks the chain itself
+		case interface{ Unwrap() error }:
+			next = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			if all := e.Unwrap(); len(all) > 0 {
+				next = all[len(all)-1]
+			}
+		}
+		if next == nil {
+			return err
+		}
+		err = next
+	}
 }
 
 // parseError tells that the address is unusable without repeating it: what does

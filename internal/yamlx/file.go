@@ -42,6 +42,9 @@ func Parse(name string, src, shown []byte) (*File, Errors) {
 	if len(src) > maxSize {
 		return f, Errors{f.error(1, 1, "the file is too large", fmt.Sprintf("at most %d bytes", maxSize), "")}
 	}
+	if e := f.foreign(src); e != nil {
+		return f, Errors{e}
+	}
 	src = []byte(strings.TrimPrefix(string(src), "\ufeff"))
 	tokens := tokenize(src)
 	if deep := tooDeep(tokens); deep != nil {

@@ -213,3 +213,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A file that is no text is told by its place, and none of it reaches the terminal.
+func TestFilesThatAreNoText(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ src, want string }{
+		"binary":  {"a: 1\nb: \xfe\xed\x00", "a.yaml:2:4: byte 0xfe is no UTF-8\n  expected: YAML text in UTF-8\n  if the file is text, save it as UTF-8; else give elt the right file"},
+		"latin 1": {"name: Stra\xdfe", "a.yaml:1:11: byte 0xdf is no UTF-8"},
+		"UTF-16":  {"\xff\xfea\x00", "a.yaml:1:1: the file is UTF-16\n  expected: YAML text in UTF-8\n  convert it: iconv -f utf-16 -t utf-8 a.yaml"},
+		"NUL":     {"name: a\x00b", "a.yaml:1:8: the control character 0x00"},
+		"escape":  {"name: \x1b[31mred", `a.yaml:1:7: the control character 0x1b` + "\n  expected: YAML text in UTF-8\n  " + `delete it, or write it inside double quotes as "\x1b"`},
+		"BOM":     {"\ufeffname: shop", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, errs := decode(c.src)
+			if got := errs.Error(); !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") || len(errs) > 1 {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -46,6 +46,7 @@ type Driver struct {
 	server *server   // nil: not serving
 	db     *instance // nil: closed, or to be opened again by the next Begin
 	closed bool
+	claim  func() // gives the file back to other drivers; nil when remote
 }
 
 // instance is one in-memory database with the file attached.
@@ -65,10 +66,13 @@ func Open(ctx context.Context, opts Options) (*Driver, error) {
 	d := &Driver{opts: opts, locks: namedLocks{path: opts.Path}}
 	deadline := time.Now().Add(opts.WaitForLock)
 	for {
-		db, err := open(ctx, opts)
+		release, err := claim(opts.Path, opts.ReadOnly)
 		if err == nil {
-			d.db = db
-			return d, nil
+			if d.db, err = open(ctx, opts); err == nil {
+				d.claim = release
+				return d, nil
+			}
+			release()
 		}
 		if opts.ReadOnly && warehouse.KindOf(err) == warehouse.KindLocked && reached(ctx, opts.Path) {
 			d.remote = true
@@ -292,6 +296,7 @@ func (d *Driver) Close() error {
 		return nil
 	}
 	d.closed = true
+	defer d.claim()
 	d.db.mu.Lock()
 	defer d.db.mu.Unlock()
 	if d.db.connector == nil {

@@ -71,7 +71,8 @@ type Kind struct {
 
 // Config is what a source is opened with. Open must not keep secrets in errors.
 type Config struct {
-	Connection any // what Kind.Connection made; nil when inline
+	Connection any    // what Kind.Connection made; nil when inline
+	Place      string // name and place of the connection, for errors; "" when inline
 	Source     any
 	Streams    []StreamConfig   // declared streams; a source may have more
 	Dir        string           // folder of the project; relative paths start here

@@ -8,7 +8,6 @@ import (
 	"net"
 	neturl "net/url"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -16,11 +15,6 @@ import (
 	"elt/internal/secret"
 	"elt/internal/yamlx"
 )
-
-// closeTimeout bounds the good-bye to a server that may be gone.
-const closeTimeout = 5 * time.Second
-
-func (s *source) address() string { return fmt.Sprintf("%s:%d", s.config.Host, s.config.Port) }
 
 // wrap adds what the server says beside its message, and marks what may go away
 // by itself: a lost connection, a server that restarts, a conflict.
@@ -49,7 +43,7 @@ func (s *source) wrap(ctx context.Context, err error) error {
 	}
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
-		return retry.AsTransient(s.scrub.Clean(fmt.Errorf("connection to PostgreSQL at %s lost: %w", s.address(), err)))
+		return retry.AsTransient(s.scrub.Clean(fmt.Errorf("%s: the connection was lost: %w", s.server(), err)))
 	}
 	return s.scrub.Clean(err)
 }
@@ -63,40 +57,17 @@ func transient(code string) bool {
 	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P")
 }
 
-// connectError says why there is no connection, and what to do about it.
-func (s *source) connectError(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return fmt.Errorf("connect to PostgreSQL at %s: %w", s.address(), cause)
-	}
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return retry.AsTransient(s.scrub.Clean(fmt.Errorf(
-			"connect to PostgreSQL at %s: %w; is it running, and are host and port of the connection's url right?", s.address(), err)))
-	}
-	hint := ""
-	switch pg.Code {
-	case "28P01":
-		hint = fmt.Sprintf("; check the password of user %q in the connection's url", s.config.User)
-	case "28000":
-		hint = fmt.Sprintf("; the server does not let user %q in from here: check the user, and pg_hba.conf", s.config.User)
-	case "3D000":
-		hint = "; check the database in the connection's url"
-	}
-	err = s.scrub.Clean(fmt.Errorf("connect to PostgreSQL at %s: %w%s", s.address(), pg, hint))
-	if transient(pg.Code) {
-		return retry.AsTransient(err)
-	}
-	return err
-}
-
 // parseError does not repeat the address: what does not parse cannot be masked
 // with certainty.
-func parseError(url secret.String) error {
-	where := ""
+func (s *source) parseError(url secret.String) error {
+	where, who := "", "the connection"
+	if s.place != "" {
+		who = "connection " + s.place
+	}
 	if u, err := neturl.Parse(url.Reveal()); err == nil && u.Host != "" {
 		where = fmt.Sprintf(" (host %s)", u.Hostname())
 	}
-	return fmt.Errorf("the connection's url%s is no PostgreSQL address: expected postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password as %%XX", where)
+	return fmt.Errorf("%s: its url%s is no PostgreSQL address: expected postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password as %%XX", who, where)
 }
 
 // missing says that there is no such thing, and which name was meant.

@@ -80,6 +80,7 @@ func Kind() extract.Kind {
 // that there is none to share.
 type source struct {
 	config  *pgx.ConnConfig
+	place   string // of the connection in the project
 	scrub   secret.Scrubber
 	schema  string
 	streams []extract.StreamConfig
@@ -96,7 +97,7 @@ func open(ctx context.Context, c extract.Config) (extract.Source, error) {
 	if !ok || conn == nil {
 		return nil, errors.New("a postgres source needs a connection: write connection: NAME")
 	}
-	s := &source{schema: "public", streams: c.Streams, alloc: c.Allocator, location: c.Location, scans: map[*snapshot]struct{}{}}
+	s := &source{place: c.Place, schema: "public", streams: c.Streams, alloc: c.Allocator, location: c.Location, scans: map[*snapshot]struct{}{}}
 	if o, ok := c.Source.(*SourceOptions); ok && o != nil && o.Schema != "" {
 		s.schema = o.Schema
 	}
@@ -108,9 +109,12 @@ func open(ctx context.Context, c extract.Config) (extract.Source, error) {
 	}
 	config, err := pgx.ParseConfig(conn.URL.Reveal())
 	if err != nil {
-		return nil, parseError(conn.URL)
+		return nil, s.parseError(conn.URL)
 	}
 	s.config, s.scrub = config, secret.NewScrubber(conn.URL.Reveal(), config.Password)
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
 	// What is read must not depend on how the server or the role is set up.
 	for name, value := range map[string]string{
 		"application_name": "elt", "client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO, YMD",
@@ -125,30 +129,6 @@ func open(ctx context.Context, c extract.Config) (extract.Source, error) {
 		return nil, err
 	}
 	return s, s.disconnect(ctx, check)
-}
-
-func (s *source) connect(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, s.config.Copy())
-	if err != nil {
-		return nil, s.connectError(ctx, err)
-	}
-	return conn, nil
-}
-
-// disconnect ends conn and waits until nothing of it runs.
-func (s *source) disconnect(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	raw := conn.PgConn()
-	err := conn.Close(ctx)
-	select {
-	case <-raw.CleanupDone():
-	case <-ctx.Done():
-	}
-	if err != nil && !raw.IsClosed() {
-		return fmt.Errorf("disconnect from PostgreSQL: %w", s.scrub.Clean(err))
-	}
-	return nil
 }
 
 // Close implements [extract.Source].

@@ -1,0 +1,1 @@
+select t.contry from "in".things t

@@ -57,11 +57,16 @@ func Build(ctx context.Context, db *warehouse.DB, m *Model, w window.Window, opt
 		opts.Now = time.Now()
 	}
 	backoff := retry.Backoff{Base: 100 * time.Millisecond, Max: 2 * time.Second}
+	views := map[string]viewText{}
 	for try := 1; ; try++ {
-		b := &builder{m: m, opts: opts, dialect: db.Dialect(), w: w}
+		b := &builder{m: m, opts: opts, dialect: db.Dialect(), w: w, views: views}
 		err := db.Update(ctx, b.run)
 		if err == nil {
 			return b.res, nil
+		}
+		if b.again && ctx.Err() == nil { // at most once for each view
+			try--
+			continue
 		}
 		if b.verdict || !contended(err) || try == swapTries {
 			return Result{}, m.located("build", err, b.text)
@@ -92,8 +97,10 @@ type builder struct {
 	opts    BuildOptions
 	dialect *warehouse.Dialect
 	res     Result
-	text    statement // the last statement that held the model's query
-	verdict bool      // the error comes from a caller's func or from the data: again is the same
+	text    statement           // the last statement that held the model's query
+	views   map[string]viewText // what to make views from, of those that failed in an earlier try
+	again   bool                // the error is that of a view for which there is another text to try
+	verdict bool                // the error comes from a caller's func or from the data: again is the same
 }
 
 func (b *builder) run(ctx context.Context, tx *warehouse.Tx) error {

@@ -108,8 +108,15 @@ func (b *builder) replace(ctx context.Context, tx *warehouse.Tx, kind string, de
 	if err := execAll(ctx, tx, kept...); err != nil {
 		return err
 	}
+	others := map[string]bool{} // views with other columns than before
 	for i, d := range deps {
-		if err := execAll(ctx, tx, `CREATE VIEW `+d.table.String()+" AS\n"+b.definition(d, gone)); err != nil {
+		owner := b.ownerOf(d.table)
+		text := b.viewText(d, owner, gone, others)
+		sql := d.def
+		if text == fromModel {
+			sql, others[owner.FullName()] = owner.SQL(b.w, b.opts.Now), true
+		}
+		if err := b.remade(owner, text, execAll(ctx, tx, `CREATE VIEW `+d.table.String()+" AS\n"+sql)); err != nil {
 			return fmt.Errorf("make view %s again: %w", d.table.Display(), err)
 		}
 		if err := execAll(ctx, tx, keptOf[i]...); err != nil {
@@ -145,15 +152,18 @@ func (b *builder) ownerOf(t warehouse.Table) *Model {
 	return b.m.graph.Models[i]
 }
 
-// definition is what to make a view from: as it stood, since what else it reads
-// may not have been built yet; from its model when it names a column that is gone.
-func (b *builder) definition(d dependent, gone []warehouse.Column) string {
-	for _, c := range gone {
-		if slices.Contains(d.uses, c.Name) {
-			return b.ownerOf(d.table).SQL(b.w, b.opts.Now)
-		}
+// viewText is what to make a view from: as it stood, since what else it reads may
+// not have been built yet; from its model when it names a column that is gone, or
+// reads a view that was made from its own model.
+func (b *builder) viewText(d dependent, owner *Model, gone []warehouse.Column, others map[string]bool) viewText {
+	if text, tried := b.views[owner.FullName()]; tried {
+		return text
 	}
-	return d.def
+	if slices.ContainsFunc(gone, func(c warehouse.Column) bool { return slices.Contains(d.uses, c.Name) }) ||
+		slices.ContainsFunc(owner.Needs, func(n string) bool { return others[n] }) {
+		return fromModel
+	}
+	return asItStands
 }
 
 // trimmings are the statements that give a table or view again what people gave

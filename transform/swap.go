@@ -107,34 +107,6 @@ func dropSQL(kind string, t warehouse.Table) []string {
 	return nil
 }
 
-// refreshViews makes DuckDB's views over the model anew when its columns have
-// grown: a view remembers the columns that it had. Where one is gone, its views
-// cannot be made before their own models are built, which are downstream.
-func (b *builder) refreshViews(ctx context.Context, tx *warehouse.Tx, old []warehouse.Column) error {
-	if len(old) == 0 || equalColumns(old, b.res.Columns) || len(missing(old, b.res.Columns)) > 0 || b.m.graph == nil {
-		return nil
-	}
-	changed := map[string]bool{b.m.FullName(): true}
-	for _, v := range b.m.graph.Models { // in build order
-		if v.Materialized != View || !slices.ContainsFunc(v.Needs, func(n string) bool { return changed[n] }) {
-			continue
-		}
-		sql, err := texts(ctx, tx, `SELECT sql FROM duckdb_views() WHERE database_name = current_database()
-			AND lower(schema_name) = lower($1) AND lower(view_name) = lower($2)`, v.Table.Schema, v.Table.Name)
-		if err != nil {
-			return err
-		}
-		if len(sql) == 0 {
-			continue
-		}
-		changed[v.FullName()] = true
-		if err := execAll(ctx, tx, strings.Replace(sql[0], "CREATE VIEW", "CREATE OR REPLACE VIEW", 1)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // tellChanges notes how the columns differ from those that stood there.
 func (b *builder) tellChanges(old []warehouse.Column) {
 	for _, c := range missing(b.res.Columns, old) {

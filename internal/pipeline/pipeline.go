@@ -17,7 +17,6 @@ import (
 	"elt/extract"
 	"elt/internal/check"
 	"elt/internal/event"
-	"elt/internal/lineage"
 	"elt/internal/project"
 	"elt/internal/selector"
 	"elt/internal/state"
@@ -59,9 +58,6 @@ type Pipeline struct {
 	highs   map[string]time.Time // relation -> event-time high water, as far as this run knows
 	closers []func() error
 	drain   <-chan struct{} // of the run; closed by the first signal
-
-	personalOnce sync.Once
-	personal     lineage.Tables
 }
 
 // Steps lists every step of the project: sources, models, syncs, each sorted by name.
@@ -240,7 +236,7 @@ func (p *Pipeline) progress(kind, name string) func(int64) {
 }
 
 // Validate refuses what only the whole project can tell: a sync of a model that
-// does not exist, or one that would push personal data without leave.
+// does not exist.
 func (p *Pipeline) Validate() error {
 	var errs project.Errors
 	var names []string
@@ -251,12 +247,12 @@ func (p *Pipeline) Validate() error {
 		if s := p.Project.Syncs[name]; p.Graph.Model(s.Model) == nil {
 			errs = append(errs, &project.Error{Pos: s.Pos, Msg: fmt.Sprintf("sync %s: unknown model %q", name, s.Model),
 				Expected: "schema.table of a model", Hint: yamlx.DidYouMean(s.Model, names)})
-		} else {
-			errs = append(errs, p.leaks(s)...)
 		}
 	}
-	errs.Sort()
-	return errs.Err()
+	if len(errs) > 0 {
+		return errs
+	}
+	return nil
 }
 
 // record converts findings for the store.

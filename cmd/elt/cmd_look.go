@@ -185,26 +185,28 @@ func atMostOne(cmd *cobra.Command, args []string) error {
 
 func (a *app) cmdQuery() *cobra.Command {
 	var limit int
+	var showPII bool
 	cmd := command("build", "query SQL", "Run one SELECT on the warehouse, which it cannot change",
 		`elt query "select * from elt.freshness"`, []int{exitOK, exitFailed, exitUsage},
 		func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usage("query takes one SELECT, in quotes")
 			}
-			return a.look(cmd.Context(), func(ctx context.Context, s *session) error { return a.query(ctx, s, args[0], limit) })
+			return a.look(cmd.Context(), func(ctx context.Context, s *session) error { return a.query(ctx, s, args[0], limit, showPII) })
 		})
+	addShowPII(cmd, &showPII)
 	cmd.Flags().IntVar(&limit, "limit", 100, "most rows; 0: all")
 	return cmd
 }
 
 // query refuses everything but a SELECT of tables, since the engine itself would
 // also write files and attach databases.
-func (a *app) query(ctx context.Context, s *session, q string, limit int) error {
+func (a *app) query(ctx context.Context, s *session, q string, limit int, showPII bool) error {
 	parser, err := parserFor(s.target)
 	if err != nil {
 		return err
 	}
-	_, err = parser.Parse(q)
+	parsed, err := parser.Parse(q)
 	if err := errors.Join(err, parser.Close()); err != nil {
 		return usage("%w", err)
 	}
@@ -212,12 +214,15 @@ func (a *app) query(ctx context.Context, s *session, q string, limit int) error 
 	if err != nil {
 		return err
 	}
-	return a.printReader(r, limit)
+	if showPII {
+		return a.printReader(r, limit, nil)
+	}
+	return a.printReader(r, limit, a.maskQuery(s, parsed.Flow))
 }
 
 func (a *app) cmdShow() *cobra.Command {
 	var limit int
-	var sql, failed bool
+	var sql, failed, showPII bool
 	cmd := command("build", "show TABLE", "Show rows of a table or model, its SQL, or the rows that failed its checks",
 		"elt show marts.customers --limit 20\nelt show marts.daily_revenue --sql\nelt show shop.orders --failed", []int{exitOK, exitFailed, exitUsage},
 		func(cmd *cobra.Command, args []string) error {
@@ -239,9 +244,13 @@ func (a *app) cmdShow() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.printReader(r, 0)
+				if showPII {
+					return a.printReader(r, 0, nil)
+				}
+				return a.printReader(r, 0, a.maskTable(s, args[0]))
 			})
 		})
+	addShowPII(cmd, &showPII)
 	cmd.Flags().IntVar(&limit, "limit", 10, "how many rows")
 	cmd.Flags().BoolVar(&sql, "sql", false, "print the SQL of the model")
 	cmd.Flags().BoolVar(&failed, "failed", false, "print the findings that failed, with sample rows")

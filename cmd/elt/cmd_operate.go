@@ -35,6 +35,9 @@ func (a *app) cmdPlan() *cobra.Command {
 			p := a.pipeline(s)
 			defer func() { joinErr(&err, p.Close()) }()
 			a.tellNotActing(s)
+			if err := p.Validate(); err != nil {
+				return err
+			}
 			steps, err := sel.steps(p, args)
 			if err != nil {
 				return err
@@ -58,6 +61,7 @@ func (a *app) cmdPlan() *cobra.Command {
 
 func (a *app) cmdQuarantine() *cobra.Command {
 	var limit int
+	var showPII bool
 	cmd := command("operate", "quarantine [STREAM]", "Show the rows that loads could not take, with place, reason and payload",
 		"elt quarantine\nelt quarantine shop.orders", []int{exitOK, exitFailed, exitUsage},
 		func(cmd *cobra.Command, args []string) error {
@@ -69,12 +73,18 @@ func (a *app) cmdQuarantine() *cobra.Command {
 				}
 				var table [][]string
 				for _, q := range list {
+					if !showPII {
+						if q.Reject, err = maskReject(ctx, s, q); err != nil {
+							return err
+						}
+					}
 					table = append(table, []string{q.Stream, q.At.In(s.project.Timezone).Format("2006-01-02 15:04"), q.Locator, q.Reason, q.Payload})
 				}
 				return a.print([]string{"stream", "at", "place", "reason", "payload"}, table)
 			})
 		})
 	cmd.Args = atMostOne
+	addShowPII(cmd, &showPII)
 	cmd.Flags().IntVar(&limit, "limit", 100, "how many")
 	return cmd
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"elt/internal/pipeline"
 	"elt/internal/rows"
 )
 
@@ -36,11 +38,15 @@ func (a *app) print(headings []string, table [][]string) error {
 	return w.Flush()
 }
 
-// printReader prints up to limit rows of r and releases it; 0: all.
-func (a *app) printReader(r array.RecordReader, limit int) error {
-	var headings []string
+// printReader prints up to limit rows of r and releases it; 0: all. Of columns
+// for which hide holds it prints no value; nil hides none.
+func (a *app) printReader(r array.RecordReader, limit int, hide func(column string) bool) error {
+	var headings, hidden []string
 	for _, f := range r.Schema().Fields() {
 		headings = append(headings, f.Name)
+		if hide != nil && hide(f.Name) {
+			hidden = append(hidden, f.Name)
+		}
 	}
 	var table [][]string
 	more := false
@@ -51,8 +57,13 @@ func (a *app) printReader(r array.RecordReader, limit int) error {
 		}
 		cells := make([]string, row.Len())
 		for i := range cells {
-			if cells[i] = row.String(i); row.Null(i) {
+			switch {
+			case row.Null(i):
 				cells[i] = "NULL"
+			case slices.Contains(hidden, headings[i]):
+				cells[i] = pipeline.Masked
+			default:
+				cells[i] = row.String(i)
 			}
 		}
 		table = append(table, cells)
@@ -63,6 +74,9 @@ func (a *app) printReader(r array.RecordReader, limit int) error {
 	}
 	if err := a.print(headings, table); err != nil {
 		return err
+	}
+	if len(hidden) > 0 {
+		fmt.Fprintf(a.err, "masked, since they may be personal: %s; --show-pii shows them\n", strings.Join(hidden, ", "))
 	}
 	if more {
 		fmt.Fprintf(a.err, "first %d rows; --limit 0 prints all\n", limit)

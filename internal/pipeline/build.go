@@ -65,7 +65,7 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 // judgeModel runs the declared checks on rel, the table or view before it is
 // swapped in, and those that nobody has to ask for.
 func (p *Pipeline) judgeModel(ctx context.Context, tx *warehouse.Tx, m *transform.Model, rel warehouse.Table, checks []check.Check) ([]check.Finding, time.Time, error) {
-	findings, err := evaluate(ctx, tx, checks, check.Relation{SQL: rel.String(), Name: m.FullName(), Dialect: tx.Dialect().Name}, p.Now)
+	findings, err := p.evaluate(ctx, tx, checks, check.Relation{SQL: rel.String(), Name: m.FullName(), Dialect: tx.Dialect().Name}, p.Now)
 	if err != nil {
 		return nil, time.Time{}, err
 	}

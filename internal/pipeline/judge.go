@@ -38,15 +38,16 @@ func splitChecks(specs []project.Check) (row, table []check.Check, err error) {
 	return row, table, nil
 }
 
-// evaluate runs checks against rel.
-func evaluate(ctx context.Context, q check.Querier, checks []check.Check, rel check.Relation, now time.Time) ([]check.Finding, error) {
+// evaluate runs checks against rel. What may be personal in their samples is
+// hidden.
+func (p *Pipeline) evaluate(ctx context.Context, q check.Querier, checks []check.Check, rel check.Relation, now time.Time) ([]check.Finding, error) {
 	var out []check.Finding
 	for _, c := range checks {
 		f, err := c.Eval(ctx, q, rel, now)
 		if err != nil {
 			return out, err
 		}
-		out = append(out, f)
+		out = append(out, p.maskSamples(rel.Name, f))
 	}
 	return out, nil
 }

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"elt/internal/check"
@@ -18,7 +20,7 @@ func (l *loading) judgeStage(ctx context.Context, staged *load.Staged) ([]check.
 	var findings []check.Finding
 	if staged.Rows() > 0 {
 		var err error
-		if findings, err = evaluate(ctx, l.DB, l.rowChecks, rel, l.Now); err != nil {
+		if findings, err = l.evaluate(ctx, l.DB, l.rowChecks, rel, l.Now); err != nil {
 			return nil, err
 		}
 	}
@@ -50,7 +52,8 @@ func (l *loading) quarantine(staged *load.Staged) (check.Finding, bool) {
 		f.Severity = check.Error
 	}
 	if bad := l.rejects.Rows(); len(bad) > 0 {
-		f.Samples = []string{bad[0].Reason + " · " + bad[0].Locator}
+		first := MaskReject(l.st, slices.Sorted(maps.Keys(l.st.Columns)), bad[0])
+		f.Samples = []string{first.Reason + " · " + first.Locator}
 	}
 	return f, true
 }
@@ -58,7 +61,7 @@ func (l *loading) quarantine(staged *load.Staged) (check.Finding, bool) {
 // judgeTable judges the table as it will be.
 func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []warehouse.Column, disposition string) error {
 	rel := check.Relation{SQL: l.table.String(), Name: l.relation, Dialect: tx.Dialect().Name}
-	findings, err := evaluate(ctx, tx, l.tableChecks, rel, l.Now)
+	findings, err := l.evaluate(ctx, tx, l.tableChecks, rel, l.Now)
 	if err != nil {
 		return err
 	}
@@ -68,6 +71,7 @@ func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []wa
 		return err
 	}
 	l.judged = append(l.judged, f)
+	l.judged = append(l.judged, l.unmarked(columns)...)
 	switch {
 	case l.spec.Time != "":
 		if l.high, err = highWater(ctx, tx, l.table, l.spec.Time); err != nil {

@@ -17,6 +17,7 @@ import (
 	"elt/extract"
 	"elt/internal/check"
 	"elt/internal/event"
+	"elt/internal/lineage"
 	"elt/internal/project"
 	"elt/internal/selector"
 	"elt/internal/state"
@@ -58,6 +59,9 @@ type Pipeline struct {
 	highs   map[string]time.Time // relation -> event-time high water, as far as this run knows
 	closers []func() error
 	drain   <-chan struct{} // of the run; closed by the first signal
+
+	personalOnce sync.Once
+	personal     lineage.Tables
 }
 
 // Steps lists every step of the project: sources, models, syncs, each sorted by name.
@@ -236,7 +240,7 @@ func (p *Pipeline) progress(kind, name string) func(int64) {
 }
 
 // Validate refuses what only the whole project can tell: a sync of a model that
-// does not exist.
+// does not exist, or one that would push personal data without leave.
 func (p *Pipeline) Validate() error {
 	var errs project.Errors
 	var names []string
@@ -247,12 +251,12 @@ func (p *Pipeline) Validate() error {
 		if s := p.Project.Syncs[name]; p.Graph.Model(s.Model) == nil {
 			errs = append(errs, &project.Error{Pos: s.Pos, Msg: fmt.Sprintf("sync %s: unknown model %q", name, s.Model),
 				Expected: "schema.table of a model", Hint: yamlx.DidYouMean(s.Model, names)})
+		} else {
+			errs = append(errs, p.leaks(s)...)
 		}
 	}
-	if len(errs) > 0 {
-		return errs
-	}
-	return nil
+	errs.Sort()
+	return errs.Err()
 }
 
 // record converts findings for the store.

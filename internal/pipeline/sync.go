@@ -38,7 +38,7 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if err != nil {
 		return res, err
 	}
-	return told(s, done), nil
+	return told(s, p.maskKeys(s, done)), nil
 }
 
 // activation is a declared sync as the engine takes it.

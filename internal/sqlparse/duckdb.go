@@ -61,7 +61,9 @@ func (p *duckParser) Parse(text string) (Query, error) {
 	}
 	w := &duckWalk{sql: text, parts: map[int]int{}}
 	w.walk(s.Statements[0].Node, nil)
-	return finish(text, w.refs, w.columns, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
+	q, err := finish(text, w.refs, w.columns, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
+	q.Flow = duckFlow(s.Statements[0].Node)
+	return q, err
 }
 
 // refusal is the error of a text that is no single SELECT.

@@ -40,7 +40,9 @@ func (pgParser) Parse(text string) (Query, error) {
 	}
 	w := &pgWalk{sql: text, parts: map[int]int{}}
 	w.message(stmts[0].GetStmt().ProtoReflect(), nil)
-	return finish(text, w.refs, w.columns, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
+	q, err := finish(text, w.refs, w.columns, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
+	q.Flow = pgFlow(stmts[0].GetStmt().GetSelectStmt())
+	return q, err
 }
 
 // pgWalk collects table references from a parse tree.

@@ -28,6 +28,8 @@ type Query struct {
 	// Columns are the places where a column is named as schema.table.column and
 	// schema.table is one of Refs: each spans schema.table alone.
 	Columns []Ref
+	// Flow tells what each column is made of.
+	Flow Flow
 	// End is the length of the statement without its semicolon and what follows.
 	End int
 }

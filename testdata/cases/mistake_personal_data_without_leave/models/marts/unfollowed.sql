@@ -1,0 +1,1 @@
+select id, plan from raw.people union all select * from (select id, plan from raw.people) t

@@ -1,0 +1,1 @@
+select id, lower(email) as contact, name, plan from raw.people

@@ -66,8 +66,8 @@ func (w tables) Break(t testing.TB, n int) {
 }
 
 func TestConformanceOfTablesInParts(t *testing.T) {
-	extracttest.Run(t, extracttest.Properties{Cursors: true, Rejects: true, BatchRows: batchRows, Parts: 3},
-		func(t *testing.T) extracttest.World { return tables{world: world{url: testdb.URL(t)}, parts: 3} })
+	extracttest.Run(t, extracttest.Properties{Cursors: true, Rejects: true, BatchRows: batchRows, Parts: 2},
+		func(t *testing.T) extracttest.World { return tables{world: world{url: testdb.URL(t)}, parts: 2} })
 }
 
 // numbers reads all parts of a stream, one after the other, and returns the numbers in its first column.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/bits"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -25,6 +26,33 @@ func checkNumeric(v []byte) error {
 		return errNaN
 	}
 	return nil
+}
+
+// checkDecimal refuses what a decimal would have to round or has no room for.
+func checkDecimal(precision, scale int) func([]byte) error {
+	refused := fmt.Errorf("a number that DECIMAL(%d,%d) does not hold without loss: expected at most %d digits before the point and %d behind it; say a wider DECIMAL in columns, or round in a view", precision, scale, precision-scale, scale)
+	return func(v []byte) error {
+		if err := checkNumeric(v); err != nil {
+			return err
+		}
+		if n, err := decodeNumeric(v, scale); err != nil || !n.FitsInPrecision(int32(precision)) {
+			return refused
+		}
+		return nil
+	}
+}
+
+// numericText prints a numeric as the server does, if 128 bits hold it.
+func numericText(v []byte) (string, bool) {
+	if len(v) < 8 {
+		return "", false
+	}
+	scale := int(binary.BigEndian.Uint16(v[6:]))
+	n, err := decodeNumeric(v, scale)
+	if err != nil {
+		return "", false
+	}
+	return n.ToString(int32(scale)), true
 }
 
 func bindDecimal(scale int) func(array.Builder) func([]byte) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"elt/internal/scan"
 )
@@ -74,6 +75,9 @@ func (sn *snapshot) text(c column, v []byte) string {
 		if err := c.check(v); errors.Is(err, errNaN) || errors.Is(err, errInfinite) {
 			return special(v, err)
 		} else if err != nil {
+			if text, ok := numericText(v); ok && c.OID == pgtype.NumericOID {
+				return text
+			}
 			return raw
 		}
 	}

@@ -24,14 +24,18 @@ func Preview(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync) 
 		if err != nil {
 			return err
 		}
-		query, args, err := p.diff(ctx, tx, upgraded)
+		d, err := p.diff(ctx, tx, upgraded, true)
 		if err != nil {
 			return err
 		}
-		return warehouse.Each(ctx, tx, `SELECT class, count(*) FROM (`+query+`) AS d GROUP BY class`, func(row rows.Row) error {
+		err = warehouse.Each(ctx, tx, `SELECT class, count(*) FROM (`+d.query+`) AS d GROUP BY class`, func(row rows.Row) error {
 			r.count(row.String(0), row.Int(1))
 			return nil
-		}, args...)
+		}, d.args...)
+		if err == nil {
+			err = r.remainder(d.read)
+		}
+		return err
 	})
 	if err != nil {
 		return Result{}, fmt.Errorf("plan sync %s: %w", sync.Name, err)
@@ -40,25 +44,38 @@ func Preview(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync) 
 	return r, nil
 }
 
-// diff is the SELECT that fills a plan. Every row of the model is in it, so that
-// all counts come from one snapshot; rows that are not sent have NULL for what
-// they do not need.
-func (p *Plan) diff(ctx context.Context, tx *warehouse.Tx, upgraded bool) (string, []any, error) {
+// difference is the SELECT that fills a plan, and how many rows the model has
+// in the same snapshot; read is -1 where every row is in the SELECT.
+type difference struct {
+	query string
+	args  []any
+	read  int64
+}
+
+// sides says what a row of the model has to be looked up in besides the ledger.
+type sides struct{ duplicates, intents, quarantine bool }
+
+// diff compares the model with what was acknowledged. Where all statements of
+// the transaction see one snapshot, rows that nothing happens to are counted
+// but not in it, and what is empty is not joined. Rows that are not sent have
+// NULL for what they do not need.
+func (p *Plan) diff(ctx context.Context, tx *warehouse.Tx, upgraded, oneSnapshot bool) (difference, error) {
 	src, err := p.source(ctx, tx)
 	if err != nil {
-		return "", nil, err
+		return difference{}, err
+	}
+	out := difference{args: p.id(p.sync.mapping(), p.opSalt()), read: -1}
+	look, where := sides{true, true, true}, ``
+	if oneSnapshot {
+		if out.read, look, err = p.look(ctx, tx, src); err != nil {
+			return difference{}, err
+		}
+		if !upgraded {
+			where = ` WHERE class <> 'unchanged' OR q_attempts IS NOT NULL`
+		}
 	}
 	d := tx.Dialect()
-	payloadHash := d.RowHash(src.fieldNames()) + ` || '.' || $5`
 	stableHash := d.StableHash(src.fields) + ` || '.' || $5`
-	key, err := jsonObject(d.Name, src.members(src.keys, p.sync.DestKey()))
-	if err != nil {
-		return "", nil, err
-	}
-	payload, err := jsonObject(d.Name, src.members(src.fields, p.sync.theirs()))
-	if err != nil {
-		return "", nil, err
-	}
 	same := `l.acked_hash = h.payload_hash`
 	switch {
 	case p.sync.once():
@@ -66,40 +83,112 @@ func (p *Plan) diff(ctx context.Context, tx *warehouse.Tx, upgraded bool) (strin
 	case upgraded:
 		same = `l.stable_hash = ` + stableHash
 	}
+	picked, err := p.picked(d, src, stableHash, upgraded)
+	if err != nil {
+		return difference{}, err
+	}
+	out.query = `WITH src AS (` + src.query + `),
+	hashed AS (SELECT *, CASE WHEN ` + src.nullKey() + ` THEN NULL ELSE ` + d.StableHash(src.keys) + ` END AS key_hash,
+		` + d.RowHash(src.fieldNames()) + ` || '.' || $5 AS payload_hash FROM src),
+	` + look.classed(same) + `,
+	picked AS MATERIALIZED (` + picked + ` FROM classed` + where + `)
+	SELECT CASE WHEN ` + sent + ` THEN row_number() OVER () END AS seq, * FROM picked`
+	return out, nil
+}
+
+// sent selects the classes that go out.
+const sent = `class IN ('add', 'change', 'unknown')`
+
+// picked is the SELECT list of a plan without its numbers: those are given to
+// what is left, since the engine numbers rows with one thread.
+func (p *Plan) picked(d *warehouse.Dialect, src source, stableHash string, upgraded bool) (string, error) {
+	key, err := jsonObject(d.Name, src.members(src.keys, p.sync.DestKey()))
+	if err != nil {
+		return "", err
+	}
+	payload, err := jsonObject(d.Name, src.members(src.fields, p.sync.theirs()))
+	if err != nil {
+		return "", err
+	}
 	kept := `NULL`
 	if upgraded {
 		kept = `payload_hash`
 	}
 	const none = `class IN ('unchanged')`
-	const sent = `class IN ('add', 'change', 'unknown')`
-	q := `WITH src AS (` + src.query + `),
-	hashed AS (SELECT *, CASE WHEN ` + src.nullKey() + ` THEN NULL ELSE ` + d.StableHash(src.keys) + ` END AS key_hash,
-		` + payloadHash + ` AS payload_hash FROM src),
-	dup AS (SELECT key_hash FROM hashed WHERE key_hash IS NOT NULL GROUP BY key_hash HAVING count(*) > 1),
-	classed AS (SELECT h.*, l.dest_id, l.ownership,
-		i.op_id AS prev_op_id, i.payload AS prev_payload, i.payload_hash AS prev_payload_hash, i.stable_hash AS prev_stable_hash,
-		q.first_at AS q_first_at, q.attempts AS q_attempts,
-		CASE WHEN h.key_hash IS NULL THEN 'null_key'
-			WHEN dup.key_hash IS NOT NULL THEN 'duplicate_key'
-			WHEN q.payload_hash = h.payload_hash THEN 'rejected'
-			WHEN i.op_id IS NOT NULL THEN 'unknown'
-			WHEN l.key_hash IS NULL THEN 'add'
-			WHEN ` + same + ` THEN 'unchanged'
-			ELSE 'change' END AS class
-		FROM hashed AS h LEFT JOIN dup ON dup.key_hash = h.key_hash
-		LEFT JOIN (SELECT * FROM ` + state.Ledger + ` WHERE ` + mine + `) AS l ON l.key_hash = h.key_hash
-		LEFT JOIN (SELECT * FROM ` + state.Intents + ` WHERE ` + mine + ` AND state = 'UNKNOWN') AS i ON i.key_hash = h.key_hash
-		LEFT JOIN (SELECT * FROM ` + state.SyncQuarantine + ` WHERE ` + mine + `) AS q ON q.key_hash = h.key_hash)
-	SELECT CASE WHEN ` + sent + ` THEN row_number() OVER () END AS seq, class,
+	return `SELECT class,
 		CASE WHEN ` + sent + ` THEN md5($6 || key_hash) END AS op_id,
 		CASE WHEN ` + none + ` AND q_attempts IS NULL THEN ` + strings.ReplaceAll(kept, "payload_hash", "key_hash") + ` ELSE key_hash END AS key_hash,
 		CASE WHEN NOT ` + none + ` THEN ` + key + ` END AS key_json,
 		CASE WHEN ` + sent + ` THEN ` + payload + ` END AS payload,
 		CASE WHEN ` + none + ` THEN ` + kept + ` ELSE payload_hash END AS payload_hash,
 		CASE WHEN ` + sent + ` THEN ` + stableHash + ` END AS stable_hash,
-		dest_id, ownership, prev_op_id, prev_payload, prev_payload_hash, prev_stable_hash, q_first_at, q_attempts
-	FROM classed`
-	return q, p.id(p.sync.mapping(), p.opSalt()), nil
+		dest_id, ownership, prev_op_id, prev_payload, prev_payload_hash, prev_stable_hash, q_first_at, q_attempts`, nil
+}
+
+// classed are the CTEs that give each hashed row its class.
+func (s sides) classed(same string) string {
+	dup, dupJoin, dupCase := ``, ``, ``
+	if s.duplicates {
+		dup = `dup AS (SELECT key_hash FROM hashed WHERE key_hash IS NOT NULL GROUP BY key_hash HAVING count(*) > 1),
+	`
+		dupJoin, dupCase = ` LEFT JOIN dup ON dup.key_hash = h.key_hash`, `WHEN dup.key_hash IS NOT NULL THEN 'duplicate_key'`
+	}
+	prev, intentJoin, intentCase := `CAST(NULL AS text) AS prev_op_id, CAST(NULL AS text) AS prev_payload,
+		CAST(NULL AS text) AS prev_payload_hash, CAST(NULL AS text) AS prev_stable_hash`, ``, ``
+	if s.intents {
+		prev = `i.op_id AS prev_op_id, i.payload AS prev_payload, i.payload_hash AS prev_payload_hash, i.stable_hash AS prev_stable_hash`
+		intentJoin = ` LEFT JOIN (SELECT * FROM ` + state.Intents + ` WHERE ` + mine + ` AND state = 'UNKNOWN') AS i ON i.key_hash = h.key_hash`
+		intentCase = `WHEN i.op_id IS NOT NULL THEN 'unknown'`
+	}
+	refused, quarantineJoin, quarantineCase := `CAST(NULL AS timestamp with time zone) AS q_first_at, CAST(NULL AS bigint) AS q_attempts`, ``, ``
+	if s.quarantine {
+		refused = `q.first_at AS q_first_at, q.attempts AS q_attempts`
+		quarantineJoin = ` LEFT JOIN (SELECT * FROM ` + state.SyncQuarantine + ` WHERE ` + mine + `) AS q ON q.key_hash = h.key_hash`
+		quarantineCase = `WHEN q.payload_hash = h.payload_hash THEN 'rejected'`
+	}
+	return dup + `classed AS (SELECT h.*, l.dest_id, l.ownership, ` + prev + `, ` + refused + `,
+		CASE WHEN h.key_hash IS NULL THEN 'null_key' ` + dupCase + ` ` + quarantineCase + ` ` + intentCase + `
+			WHEN l.key_hash IS NULL THEN 'add' WHEN ` + same + ` THEN 'unchanged' ELSE 'change' END AS class
+		FROM hashed AS h LEFT JOIN (SELECT * FROM ` + state.Ledger + ` WHERE ` + mine + `) AS l ON l.key_hash = h.key_hash` +
+		dupJoin + intentJoin + quarantineJoin + `)`
+}
+
+// look counts the model and finds out which sides are empty.
+func (p *Plan) look(ctx context.Context, tx *warehouse.Tx, src source) (read int64, s sides, err error) {
+	one := func(q string, args ...any) (n int64) {
+		if err == nil {
+			err = warehouse.Each(ctx, tx, q, func(r rows.Row) error {
+				n = r.Int(0)
+				return nil
+			}, args...)
+		}
+		return n
+	}
+	read = one(`SELECT count(*) FROM ` + p.sync.Model.String())
+	s.intents = one(`SELECT count(*) FROM `+state.Intents+` WHERE `+mine, p.id()...) > 0
+	s.quarantine = one(`SELECT count(*) FROM `+state.SyncQuarantine+` WHERE `+mine, p.id()...) > 0
+	s.duplicates = true
+	if keys, exact := src.exactKeys(); exact {
+		s.duplicates = one(`SELECT count(*) FROM (SELECT 1 AS one FROM (`+src.query+`) AS src GROUP BY `+keys+` HAVING count(*) > 1 LIMIT 1) AS dup`) > 0
+	}
+	return read, s, err
+}
+
+// exactKeys lists the keys; exact when they are equal just where their
+// canonical texts are, so that grouping by them finds the same duplicates.
+func (s source) exactKeys() (list string, exact bool) {
+	names := make([]string, len(s.keys))
+	for i, k := range s.keys {
+		names[i] = k.Name
+		switch strings.ToLower(k.Type) {
+		case "bigint", "integer", "smallint", "tinyint", "hugeint", "ubigint", "uinteger", "usmallint", "utinyint",
+			"boolean", "date", "uuid":
+		case "varchar": // DuckDB's compares bytes; a type of Postgres may have a collation
+		default:
+			return "", false
+		}
+	}
+	return strings.Join(names, ", "), true
 }
 
 // opSalt makes op ids: one for ever for a key that is sent once, one per epoch

@@ -22,6 +22,8 @@ type Plan struct {
 	table  warehouse.Table // what is to be sent
 	out    warehouse.Table // what became of it
 	epoch  int64
+	read   int64 // rows of the model; -1: all of them are in the table
+	last   int64 // the highest number of a row that is to be sent
 	start  time.Time
 	result Result
 	held   func()
@@ -177,13 +179,14 @@ func (p *Plan) fill(ctx context.Context, tx *warehouse.Tx) error {
 	if err != nil {
 		return err
 	}
-	query, args, err := p.diff(ctx, tx, upgraded)
+	d, err := p.diff(ctx, tx, upgraded, tx.Dialect().OneSnapshot)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO `+p.table.String()+` `+query, args...); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO `+p.table.String()+` `+d.query, d.args...); err != nil {
 		return err
 	}
+	p.read = d.read
 	if upgraded {
 		_, err = tx.Exec(ctx, `UPDATE `+state.Ledger+` SET acked_hash = p.payload_hash FROM `+p.table.String()+` AS p
 			WHERE `+mine+` AND p.class = 'unchanged' AND p.key_hash = ledger.key_hash`, p.id()...)
@@ -240,11 +243,14 @@ func (p *Plan) tables(engine string) []string {
 // classify counts the plan and keeps samples of what is invalid.
 func (p *Plan) classify(ctx context.Context) error {
 	r := &p.result
-	err := warehouse.Each(ctx, p.db, `SELECT class, count(*) FROM `+p.table.String()+` GROUP BY class`, func(row rows.Row) error {
-		n := row.Int(1)
-		r.count(row.String(0), n)
+	err := warehouse.Each(ctx, p.db, `SELECT class, count(*), coalesce(max(seq), 0) FROM `+p.table.String()+` GROUP BY class`, func(row rows.Row) error {
+		r.count(row.String(0), row.Int(1))
+		p.last = max(p.last, row.Int(2))
 		return nil
 	})
+	if err == nil {
+		err = r.remainder(p.read)
+	}
 	if err != nil {
 		return err
 	}
@@ -266,6 +272,19 @@ func (r *Result) count(class string, n int64) {
 	default:
 		r.Planned += n
 	}
+}
+
+// remainder counts the rows of the model that no class was counted for: nothing
+// happens to them. read is -1 where all have been counted.
+func (r *Result) remainder(read int64) error {
+	if read < 0 {
+		return nil
+	}
+	if read < r.Read {
+		return fmt.Errorf("%w: the model has %d rows, but the plan %d; a key is twice in the ledger", ErrAccounting, read, r.Read)
+	}
+	r.count(classUnchanged, read-r.Read)
+	return nil
 }
 
 func (p *Plan) sample(ctx context.Context, q string, args ...any) error {

@@ -73,19 +73,19 @@ func (p *Plan) Push(ctx context.Context, dest Destination, opts Options) (Result
 	p.definite = p.sync.once() || limits.Replay == IdempotencyKey
 	s := &sender{dest: dest, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts.defaults()}
 	var after, page int64
-	for !s.stopped(ctx) {
-		list, err := p.page(ctx, after, limits)
+	for after < p.last && !s.stopped(ctx) {
+		to := after + pageRows(limits)
+		list, err := p.page(ctx, after, to, limits)
 		if err != nil {
 			return p.result, p.wrap(err)
 		}
-		if len(list) == 0 {
-			break
+		if len(list) > 0 {
+			page++
+			if err := p.push(ctx, s, page, after, list); err != nil {
+				return p.result, p.wrap(err)
+			}
 		}
-		page++
-		if err := p.push(ctx, s, page, after, list); err != nil {
-			return p.result, p.wrap(err)
-		}
-		after = list[len(list)-1].seq
+		after = to
 		s.opts.Progress(p.result.Acked + p.result.Rejected + p.result.Unknown + p.result.Deferred)
 	}
 	p.result.Problem = s.problem
@@ -143,19 +143,26 @@ func (p *Plan) push(ctx context.Context, s *sender, page, after int64, list []ro
 	return nil
 }
 
-// page reads the next rows to send: whole batches, so that a page is few calls
-// of big batches or many of small ones, and memory stays flat. Where an unknown
-// outcome needs a look, a page is one batch: a crash then leaves few in doubt.
-func (p *Plan) page(ctx context.Context, after int64, limits Limits) ([]row, error) {
+// pageRows is how many rows are prepared and settled at a time: whole batches,
+// so that a page is few calls of big batches or many of small ones, and memory
+// stays flat. Where an unknown outcome needs a look, a page is one batch: a
+// crash then leaves few in doubt.
+func pageRows(limits Limits) int64 {
 	const most = 5000
 	n := limits.BatchRows
 	if limits.Replay == Idempotent && n < most {
 		n *= most / n
 	}
+	return int64(n)
+}
+
+// page reads the rows with the numbers after..to, to included. A range finds
+// its rows without reading the others; a LIMIT would read all that follow.
+func (p *Plan) page(ctx context.Context, after, to int64, limits Limits) ([]row, error) {
 	resend := p.resent(limits.Replay)
 	var list []row
 	err := warehouse.Each(ctx, p.db, `SELECT seq, class, `+resend+`, op_id, key_json, payload, prev_op_id, prev_payload
-		FROM `+p.table.String()+` WHERE seq > $1 ORDER BY seq LIMIT $2`, func(r rows.Row) error {
+		FROM `+p.table.String()+` WHERE seq > $1 AND seq <= $2 ORDER BY seq`, func(r rows.Row) error {
 		item := row{seq: r.Int(0), class: r.String(1), resent: r.Bool(2), change: Change{
 			OpID: r.String(3), Action: p.sync.action(), Key: []byte(r.String(4)), Fields: []byte(r.String(5)),
 		}}
@@ -164,7 +171,7 @@ func (p *Plan) page(ctx context.Context, after int64, limits Limits) ([]row, err
 		}
 		list = append(list, item)
 		return nil
-	}, after, int64(n))
+	}, after, to)
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}

@@ -93,6 +93,9 @@ type Dialect struct {
 	// NativeFiles: the engine reads scan.Files itself, inside a transaction, as
 	// internal/duckread spells it.
 	NativeFiles bool
+	// OneSnapshot: every statement of an Update sees the same snapshot, and not only
+	// each its own.
+	OneSnapshot bool
 	// ColumnType is the SQL type that holds values of f without loss.
 	ColumnType func(f arrow.Field) (string, error)
 	// Refused returns what says of a row of column, whose field is f, why the engine

@@ -15,7 +15,7 @@ import (
 
 func newDialect() *warehouse.Dialect {
 	return &warehouse.Dialect{
-		Name: "duckdb", NativeFiles: true,
+		Name: "duckdb", NativeFiles: true, OneSnapshot: true,
 		ColumnType: columnType, Widen: widen, Canonical: canonical,
 		RowHash: rowHash, Checksum: checksum, StableHash: stableHash,
 	}

@@ -127,6 +127,9 @@ func settings(opts Options) []string {
 		set("autoinstall_known_extensions", "false"), set("autoload_known_extensions", "false"),
 		set("TimeZone", warehouse.Literal(zone)),
 		set("preserve_insertion_order", "false"),
+		// A push commits thousands of small transactions; at the default of 16 MB
+		// most of its time went into checkpoints.
+		set("wal_autocheckpoint", "'256MB'"),
 		set("temp_directory", warehouse.Literal(temp)),
 	}
 	if opts.Threads > 0 {

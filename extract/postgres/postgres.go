@@ -28,6 +28,9 @@
 // a key that is an error. Where more than 1000 rows share the last value nothing
 // is remembered and they are read again, which needs a key; without a key up to
 // 10000 are remembered, and more are an error.
+//
+// A row that is committed after a later value was read lies behind the cursor.
+// Lookback finds it, where it was committed within that time.
 package postgres
 
 import (

@@ -124,13 +124,17 @@ func (w *writer) insertTallied(ctx context.Context, files, counted []scan.File, 
 	return n, lines, of(files, err)
 }
 
+// notUTF8 is the reason of a line in another encoding.
+const notUTF8 = "not valid UTF-8; if the file is in another encoding, say so in the stream: csv: {encoding: latin-1}"
+
 // csvRejects hands on each line once, whatever the number of its mistakes.
 func (w *writer) csvRejects(ctx context.Context, files []scan.File, bad, scans string) error {
 	names := map[string]string{}
 	for _, f := range files {
 		names[f.Path] = f.Name
 	}
-	r, err := w.e.Query(ctx, `SELECT s.file_path, e.line::BIGINT, string_agg(DISTINCT e.error_message, '; ' ORDER BY e.error_message), any_value(e.csv_line)
+	message := `CASE WHEN e.error_type = 'INVALID ENCODING' THEN ` + literal(notUTF8) + ` ELSE e.error_message END`
+	r, err := w.e.Query(ctx, `SELECT s.file_path, e.line::BIGINT, string_agg(DISTINCT `+message+`, '; ' ORDER BY `+message+`), any_value(e.csv_line)
 		FROM temp.main.`+quote(bad)+` e JOIN temp.main.`+quote(scans)+` s USING (scan_id, file_id)
 		GROUP BY s.file_path, e.line ORDER BY s.file_path, e.line`)
 	if err != nil {

@@ -160,17 +160,6 @@ func pathList(files []scan.File) string {
 	return "[" + strings.Join(out, ", ") + "]"
 }
 
-// of wraps an engine's error with what was being read.
-func of(files []scan.File, err error) error {
-	if err == nil {
-		return nil
-	}
-	if len(files) == 1 {
-		return fmt.Errorf("read %s: %w", files[0].Name, plain(err))
-	}
-	return fmt.Errorf("read %s and %d more: %w", files[0].Name, len(files)-1, plain(err))
-}
-
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 func literal(s string) string { return `'` + strings.ReplaceAll(s, `'`, `''`) + `'` }

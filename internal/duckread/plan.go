@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"elt/internal/rows"
 	"elt/internal/scan"
@@ -35,6 +36,7 @@ type group struct {
 	cols   []column
 	zipped bool
 	delim  string
+	head   string // the first line of CSV that may have a head
 }
 
 func makePlan(ctx context.Context, e Execer, f scan.Files) (*plan, error) {
@@ -48,6 +50,9 @@ func makePlan(ctx context.Context, e Execer, f scan.Files) (*plan, error) {
 	found, err := p.sniffAll(ctx, e)
 	if err != nil {
 		return nil, of(p.files, err)
+	}
+	if err := p.checkHeads(found); err != nil {
+		return nil, err
 	}
 	if p.cols, err = p.settle(found); err != nil {
 		return nil, err
@@ -77,18 +82,20 @@ func (p *plan) look() error {
 		if line == "" {
 			continue
 		}
+		if err := p.checkEncoding(f, line); err != nil {
+			return err
+		}
 		p.files = append(p.files, f)
 		g := group{zipped: compressed(f.Path)}
-		head := ""
 		if p.f.Format == scan.CSV {
 			if g.delim = p.f.CSV.Delimiter; g.delim == "" && utf8Compatible(p.f.CSV.Encoding) {
 				g.delim = separator(line)
 			}
 			if p.f.CSV.Header == nil || *p.f.CSV.Header {
-				head = line
+				g.head = line
 			}
 		}
-		key := fmt.Sprintf("%t %q %q", g.zipped, g.delim, head)
+		key := fmt.Sprintf("%t %q %q", g.zipped, g.delim, g.head)
 		i, ok := at[key]
 		if !ok {
 			i = len(p.groups)
@@ -96,6 +103,27 @@ func (p *plan) look() error {
 			p.groups = append(p.groups, g)
 		}
 		p.groups[i].files = append(p.groups[i].files, f)
+	}
+	return nil
+}
+
+// checkEncoding refuses a file whose beginning is no UTF-8 although it should be:
+// UTF-16, of which no row can be read, and a head whose columns would lose their
+// names and become a rejected row.
+func (p *plan) checkEncoding(f scan.File, line string) error {
+	if p.f.Format == scan.CSV && p.f.CSV.Encoding != "" && !strings.EqualFold(p.f.CSV.Encoding, "utf-8") {
+		return nil
+	}
+	if strings.HasPrefix(line, "\xff\xfe") || strings.HasPrefix(line, "\xfe\xff") {
+		way := "convert it: iconv -f utf-16 -t utf-8"
+		if p.f.Format == scan.CSV {
+			way = "say so in the stream, csv: {encoding: utf-16}, or " + way
+		}
+		return fmt.Errorf("read %s: the file is UTF-16; %s", f.Name, way)
+	}
+	headless := p.f.CSV.Header != nil && !*p.f.CSV.Header
+	if p.f.Format == scan.CSV && !headless && !utf8.ValidString(line) {
+		return fmt.Errorf("read %s: its first line is not valid UTF-8; say in the stream which encoding it has, csv: {encoding: latin-1}, or convert the file", f.Name)
 	}
 	return nil
 }

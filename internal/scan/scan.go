@@ -89,7 +89,7 @@ type CSVOptions struct {
 	Header    *bool    `yaml:"header,omitempty" json:"header,omitempty" jsonschema:"description=Whether the first line names the columns; sniffed when left out"`
 	Null      []string `yaml:"null,omitempty" json:"null,omitempty" jsonschema:"description=Texts that mean NULL; an empty field by default"`
 	Skip      int      `yaml:"skip,omitempty" json:"skip,omitempty" jsonschema:"description=Lines to skip before the header"`
-	Encoding  string   `yaml:"encoding,omitempty" json:"encoding,omitempty" jsonschema:"description=Character encoding; utf-8 by default"`
+	Encoding  string   `yaml:"encoding,omitempty" json:"encoding,omitempty" jsonschema:"enum=utf-8,enum=utf-16,enum=latin-1,description=Character encoding; utf-8 by default"`
 }
 
 // Cursor is where a stream's next read begins: opaque to all but the source that

@@ -59,36 +59,6 @@ func (a *app) cmdPlan() *cobra.Command {
 	return cmd
 }
 
-func (a *app) cmdQuarantine() *cobra.Command {
-	var limit int
-	var showPII bool
-	cmd := command("operate", "quarantine [STREAM]", "Show the rows that loads could not take, with place, reason and payload",
-		"elt quarantine\nelt quarantine shop.orders", []int{exitOK, exitFailed, exitUsage},
-		func(cmd *cobra.Command, args []string) error {
-			return a.look(cmd.Context(), func(ctx context.Context, s *session) error {
-				stream := strings.Join(args, "")
-				list, err := s.store.Quarantine(ctx, stream, limit)
-				if err != nil {
-					return err
-				}
-				var table [][]string
-				for _, q := range list {
-					if !showPII {
-						if q.Reject, err = maskReject(ctx, s, q); err != nil {
-							return err
-						}
-					}
-					table = append(table, []string{q.Stream, q.At.In(s.project.Timezone).Format("2006-01-02 15:04"), q.Locator, q.Reason, q.Payload})
-				}
-				return a.print([]string{"stream", "at", "place", "reason", "payload"}, table)
-			})
-		})
-	cmd.Args = atMostOne
-	addShowPII(cmd, &showPII)
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many")
-	return cmd
-}
-
 func (a *app) cmdState() *cobra.Command {
 	cmd := command("operate", "state", "Show the cursors of all streams", "elt state\nelt state reset shop.orders", []int{exitOK, exitFailed, exitUsage},
 		func(cmd *cobra.Command, args []string) error {

@@ -114,19 +114,25 @@ func (p *Pipeline) maskSamples(relation string, f check.Finding) check.Finding {
 // maskKeys hides what may be personal in the keys of the rows that a sync tells
 // of. What a destination says of a row is told as it came.
 func (p *Pipeline) maskKeys(s *project.Sync, r activate.Result) activate.Result {
-	columns := p.Personal().Of(s.Model)
 	r.Samples = slices.Clone(r.Samples)
 	for i := range r.Samples {
-		r.Samples[i].Key = maskObject(r.Samples[i].Key, func(theirs string) bool {
-			for _, f := range s.Fields {
-				if f.Theirs == theirs && columns.Origin(f.Column) != "" {
-					return true
-				}
-			}
-			return columns.Origin(theirs) != ""
-		})
+		r.Samples[i].Key = p.MaskPushed(s, r.Samples[i].Key)
 	}
 	return r
+}
+
+// MaskPushed hides what may be personal in a key or a payload of a sync, an
+// object under the destination's names.
+func (p *Pipeline) MaskPushed(s *project.Sync, object string) string {
+	columns := p.Personal().Of(s.Model)
+	return maskObject(object, func(theirs string) bool {
+		for _, f := range s.Fields {
+			if f.Theirs == theirs && columns.Origin(f.Column) != "" {
+				return true
+			}
+		}
+		return columns.Origin(theirs) != ""
+	})
 }
 
 // maskObject hides values of a JSON object by their names. What is no object is

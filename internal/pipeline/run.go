@@ -79,6 +79,11 @@ func (p *Pipeline) start(ctx context.Context, run state.Run) error {
 	if err := p.makeSchemas(ctx); err != nil {
 		return err
 	}
+	if keep := p.Project.Retention; keep > 0 {
+		if _, err := p.Store.Prune(ctx, run.StartedAt.Add(-keep)); err != nil {
+			return err
+		}
+	}
 	return p.Store.StartRun(ctx, run)
 }
 

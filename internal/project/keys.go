@@ -23,6 +23,7 @@ type fileKeys struct {
 	Owner          string        `yaml:"owner" jsonschema:"description=Who answers for the project; inherited by everything below that names no owner of its own"`
 	AsOf           string        `yaml:"as_of" jsonschema:"default=now,description=Clock of every run: a date or a date with a time; --as-of and ELT_NOW win over it"`
 	DecisionWindow time.Duration `yaml:"decision_window" jsonschema:"description=How old the data may be when they are used; inherited by sources; a warning comes at three quarters of it and staleness beyond it"`
+	Retention      time.Duration `yaml:"retention" jsonschema:"default=90d,description=How long the records of runs are kept in _elt; at least 1d; see Retention"`
 	Include        []string      `yaml:"include" jsonschema:"description=More files with the same keys except include; globs relative to the project; * and ? match inside one name and ** any folders"`
 	Connections    section       `yaml:"connections"`
 	Targets        section       `yaml:"targets"`

@@ -19,6 +19,13 @@ import (
 // FileName is the file that makes a folder a project.
 const FileName = "elt.yaml"
 
+// How long records of runs are kept. Shorter than a day, what a run that is on
+// needs could go.
+const (
+	defaultRetention  = 90 * 24 * time.Hour
+	shortestRetention = 24 * time.Hour
+)
+
 // Options are what a project is loaded with.
 type Options struct {
 	Kinds   []Kind                      // of sources and of destinations
@@ -37,7 +44,7 @@ func Load(dir string, opts Options) (*Project, error) {
 	l := &loader{
 		opts: opts, kinds: kindsByName(opts.Kinds), refs: &references{dir: abs, env: opts.Env}, scalars: map[string]Pos{}, dups: map[string]Pos{},
 		p: &Project{
-			Dir: abs, Timezone: time.UTC,
+			Dir: abs, Timezone: time.UTC, Retention: defaultRetention,
 			Connections: map[string]*Connection{}, Targets: map[string]*Target{}, Sources: map[string]*Source{},
 			Syncs: map[string]*Sync{}, Jobs: map[string]*Job{}, Identities: map[string]*Identity{},
 		},
@@ -166,7 +173,7 @@ func reason(err error) string {
 // top takes the keys of one file that stand once, and collects the named ones.
 func (l *loader) top(d *yamlx.Decoder, root yamlx.Object, keys fileKeys) {
 	for _, e := range root.Entries {
-		if !slices.Contains([]string{"version", "name", "timezone", "owner", "as_of", "decision_window"}, e.Key) {
+		if !slices.Contains([]string{"version", "name", "timezone", "owner", "as_of", "decision_window", "retention"}, e.Key) {
 			continue
 		}
 		if first, twice := l.scalars[e.Key]; twice {
@@ -220,6 +227,10 @@ func (l *loader) header(d *yamlx.Decoder, root yamlx.Object, e yamlx.Entry, keys
 		l.asOf = keys.AsOf
 	case "decision_window":
 		l.p.DecisionWindow = keys.DecisionWindow
+	case "retention":
+		if l.p.Retention = keys.Retention; keys.Retention < shortestRetention {
+			d.FailAt(at, "retention is shorter than a day", "a duration of 1d or more, such as 90d", "")
+		}
 	}
 }
 

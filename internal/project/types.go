@@ -18,6 +18,7 @@ type Project struct {
 	Owner          string
 	AsOf           time.Time // zero: now
 	DecisionWindow time.Duration
+	Retention      time.Duration // of the records of runs; never zero
 
 	Connections map[string]*Connection
 	Targets     map[string]*Target

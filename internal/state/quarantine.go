@@ -115,14 +115,3 @@ func (s *Store) ReleaseQuarantine(ctx context.Context, stream string) (int64, er
 	}
 	return n, nil
 }
-
-// PruneQuarantine forgets the quarantined rows from before the given time.
-func (s *Store) PruneQuarantine(ctx context.Context, before time.Time) (int64, error) {
-	var n int64
-	err := s.change(ctx, &n, `DELETE FROM _elt.quarantine WHERE project = $1 AND target = $2 AND recorded_at < $3`,
-		s.project, s.target, stamp(before))
-	if err != nil {
-		return 0, fmt.Errorf("prune the quarantine: %w", err)
-	}
-	return n, nil
-}

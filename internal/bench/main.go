@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"elt/internal/testdb"
 )
 
 const (
@@ -31,9 +33,11 @@ type pair struct{ title, path, limit string }
 
 func pairs() []pair {
 	return []pair{
+		{"Postgres → DuckDB, first load, beside a raw COPY to nowhere", "postgres", "postgres-limit"},
 		{"CSV → DuckDB, first load", "csv", "csv-limit"},
 		{"Parquet → DuckDB, first load", "parquet", "parquet-limit"},
 		{"Merge of a tenth of the rows", "merge", "merge-limit"},
+		{"Diff of a sync, nothing changed, beside the bare join", "diff", "diff-limit"},
 	}
 }
 
@@ -72,6 +76,14 @@ func measure(rows int64, rounds int, only string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	url, stop, err := testdb.Start()
+	if err != nil {
+		return fmt.Errorf("start PostgreSQL: %w", err)
+	}
+	defer stop()
+	if err := os.Setenv(urlVariable, url); err != nil {
+		return err
+	}
 	if _, err := spawn("prepare", dir, rows); err != nil {
 		return err
 	}
@@ -160,7 +172,8 @@ func mib(s sample) float64     { return float64(s.rss) / (1 << 20) }
 
 func table(got map[string][]sample, rows int64, rounds int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d rows of 16 columns, medians of %d round(s), %d CPUs. The machine is shared and busy:\nthe figures are an indication.\n\n", rows, rounds, runtime.NumCPU())
+	fmt.Fprintf(&b, "%d rows of 16 columns, medians of %d round(s), %d CPUs; the model of the diff has %d rows.\nDuckDB's memory_limit is %s; what the peak has beyond it is elt's.\n\n",
+		rows, rounds, runtime.NumCPU(), modelRows(rows), memoryLimit)
 	b.WriteString("| Path | elt | limit | elt/limit | peak RSS elt | peak RSS limit |\n|---|--:|--:|--:|--:|--:|\n")
 	for _, p := range pairs() {
 		a, l := got[p.path], got[p.limit]
@@ -174,7 +187,6 @@ func table(got map[string][]sample, rows int64, rounds int) string {
 		t := 1000 * median(v, seconds)
 		fmt.Fprintf(&b, "| `elt version`, whole process | %.1f ms | 30 ms | %.2f | %.0f MiB | |\n", t, t/30, median(v, mib))
 	}
-	b.WriteString("\nNot measured: Postgres → DuckDB, and the diff of a sync.\n")
 	return b.String()
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,9 @@ func columns() [][3]string {
 	}
 }
 
+// memoryLimit is DuckDB's own, for paths and limits alike.
+const memoryLimit = "1GiB"
+
 func target() warehouse.Table { return warehouse.Table{Schema: "bench", Name: "lineitem"} }
 
 // runChild runs one variant and prints its time as JSON.
@@ -47,6 +51,11 @@ func runChild(ctx context.Context, variant, dir string, rows int64) error {
 	for _, f := range []string{file, file + ".wal"} {
 		if err := os.RemoveAll(f); err != nil {
 			return err
+		}
+	}
+	if strings.HasPrefix(variant, "diff") {
+		if err := copyFile(filepath.Join(dir, "sync.duckdb"), file); err != nil {
+			return fmt.Errorf("copy the synced warehouse: %w", err)
 		}
 	}
 	if strings.HasPrefix(variant, "merge") {
@@ -76,6 +85,14 @@ func run(ctx context.Context, variant, dir, file string, rows int64) (time.Durat
 		return elt(ctx, file, dir, parquet, scan.Parquet, load.Replace)
 	case "merge":
 		return elt(ctx, file, dir, delta, scan.Parquet, load.Merge)
+	case "postgres":
+		return fromPostgres(ctx, file, dir, rows)
+	case "postgres-limit":
+		return drain(ctx)
+	case "diff":
+		return diff(ctx, file, modelRows(rows))
+	case "diff-limit":
+		return bareDiff(ctx, file)
 	case "csv-limit":
 		return bare(ctx, file, true, `INSERT INTO bench.lineitem SELECT * FROM read_csv('`+csv+`', header=true, columns={`+declared(": '", "'")+`})`)
 	case "parquet-limit":
@@ -125,12 +142,32 @@ func prepare(ctx context.Context, dir string, rows int64) (time.Duration, error)
 	if err := db.Close(); err != nil {
 		return 0, err
 	}
+	if err := prepareSync(ctx, dir, modelRows(rows)); err != nil {
+		return 0, fmt.Errorf("make the synced warehouse: %w", err)
+	}
+	if err := preparePostgres(ctx, dir); err != nil {
+		return 0, fmt.Errorf("fill PostgreSQL: %w", err)
+	}
 	return elt(ctx, filepath.Join(dir, "base.duckdb"), dir, filepath.Join(dir, "all.parquet"), scan.Parquet, load.Replace)
+}
+
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 // bare runs a statement on DuckDB alone.
 func bare(ctx context.Context, file string, create bool, q string) (took time.Duration, err error) {
-	setup := `SET preserve_insertion_order = false`
+	setup := `SET preserve_insertion_order = false; SET memory_limit = '` + memoryLimit + `'`
 	if create {
 		setup += `; CREATE SCHEMA bench; CREATE TABLE bench.lineitem (` + declared(" ", "") + `)`
 	}
@@ -144,21 +181,46 @@ func bare(ctx context.Context, file string, create bool, q string) (took time.Du
 	return time.Since(start), err
 }
 
+func openLoad(ctx context.Context, file, dir string) (*warehouse.DB, error) {
+	drv, err := duckdb.Open(ctx, duckdb.Options{Path: file, Memory: memoryLimit, AllowedDirs: []string{dir}})
+	if err != nil {
+		return nil, err
+	}
+	return warehouse.Open(ctx, drv)
+}
+
+// contract is that of a load without a key.
+func contract(disposition string) load.Contract {
+	return load.Contract{
+		Table: target(), LoadID: "load-" + disposition, LoadedAt: time.Now().UTC(),
+		Replaces: disposition == load.Replace, Rejects: load.NewRejects(0),
+	}
+}
+
+// publish stages and publishes sc, as a run does.
+func publish(ctx context.Context, db *warehouse.DB, sc scan.Scan, c load.Contract, to load.Target) (res load.Result, err error) {
+	st, err := load.Stage(ctx, db, sc, c)
+	if err != nil {
+		return res, err
+	}
+	err = db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) (err error) {
+		res, err = st.Publish(ctx, tx, to)
+		return err
+	})
+	return res, errors.Join(err, st.Drop(ctx))
+}
+
 // elt loads a file as a run does: stage, then publish.
 func elt(ctx context.Context, file, dir, path string, format scan.Format, disposition string) (took time.Duration, err error) {
-	drv, err := duckdb.Open(ctx, duckdb.Options{Path: file, AllowedDirs: []string{dir}})
-	if err != nil {
-		return 0, err
-	}
-	db, err := warehouse.Open(ctx, drv)
+	db, err := openLoad(ctx, file, dir)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	key := []string{"l_orderkey", "l_linenumber"}
-	c := load.Contract{Table: target(), LoadID: "load-" + disposition, LoadedAt: time.Now().UTC(), Replaces: disposition == load.Replace}
+	to := load.Target{Disposition: disposition, Key: []string{"l_orderkey", "l_linenumber"}}
+	c := contract(disposition)
 	if disposition == load.Merge {
-		c.Key = key
+		c.Key = to.Key
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -169,16 +231,8 @@ func elt(ctx context.Context, file, dir, path string, format scan.Format, dispos
 		f.Columns = append(f.Columns, scan.Column{Name: col[0], Type: col[1]})
 	}
 	start := time.Now()
-	st, err := load.Stage(ctx, db, fileScan{f}, c)
-	if err != nil {
-		return 0, err
-	}
-	err = db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		_, err := st.Publish(ctx, tx, load.Target{Disposition: disposition, Key: key})
-		return err
-	})
-	took = time.Since(start)
-	return took, errors.Join(err, st.Drop(ctx))
+	_, err = publish(ctx, db, fileScan{f}, c, to)
+	return time.Since(start), err
 }
 
 // fileScan is a scan of one part that is a file.

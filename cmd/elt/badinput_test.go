@@ -154,3 +154,43 @@ func TestFullDiskIsToldOnce(t *testing.T) {
 		}
 	}
 }
+
+// Names that hold quotes, spaces and keywords are names like others: of a file,
+// its folder, a stream, a column, a key, a model and a field that is pushed.
+// The files are made here, since no module may hold such names.
+func TestOddNames(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []string{"duckdb", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			dir, write := badProject(t)
+			write("elt.yaml", `version: 1
+name: tiny
+timezone: Europe/Berlin
+as_of: 2026-03-10T02:00:00+01:00
+connections: {out: {type: file, path: .elt/out}}
+targets:
+  dev: {warehouse: "${env:WAREHOUSE}", push: live}
+sources:
+  in:
+    type: files
+    path: "da'ta \"x\" [[]1]/*.csv"
+    streams: {"it's \"odd\"; --": {load: merge, key: [select], checks: [{not_null: select}, {unique: select}]}}
+syncs:
+  odd: {model: "mar ts.it's \"odd\"", to: out.things, mode: upsert, key: 'the "key"', fields: {"th'eir \"x\"": "x; --"}}
+`)
+			write(`da'ta "x" [1]/it's "odd".csv`, "select,\"x \"\"y\"\"\"\n1,one\n2,two\n")
+			write(`models/mar ts/it's "odd".sql`, `select "select" as "the ""key""", x_y as "x; --" from "in"."it's ""odd""; --"`)
+			addr := "duckdb:wh.duckdb"
+			if engine == "postgres" {
+				addr = testdb.URL(t)
+			}
+			for range 2 { // the second run reads nothing new and pushes nothing
+				mustRun(t, dir, addr)
+			}
+			if got, want := dump(t, dir, addr, `mar ts.it's "odd"`), "the \"key\",x; --\n1,one\n2,two\n"; got != want {
+				t.Errorf("got\n%swant\n%s", got, want)
+			}
+		})
+	}
+}

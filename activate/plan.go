@@ -204,12 +204,17 @@ func (p *Plan) fill(ctx context.Context, tx *warehouse.Tx) error {
 	return err
 }
 
-// engine is the engine's version, and whether the hashes in the ledger are of
-// another one, so that the stable hashes have to be compared.
+// payloadHashes names how payloads are hashed; it changes with Dialect.RowHash.
+const payloadHashes = "md5"
+
+// engine is what the payload hashes depend on besides the rows: the engine's
+// version, the time zone in which it writes timestamps, and how it hashes. It
+// reports whether the hashes in the ledger are of another one, so that the stable
+// hashes have to be compared.
 func (p *Plan) engine(ctx context.Context, q warehouse.Querier) (now string, upgraded bool, err error) {
 	var before string
-	err = warehouse.Each(ctx, q, `SELECT version()`, func(r rows.Row) error {
-		now = r.String(0)
+	err = warehouse.Each(ctx, q, `SELECT version() || ' ' || current_setting('TimeZone')`, func(r rows.Row) error {
+		now = strings.Clone(r.String(0)) + " " + payloadHashes
 		return nil
 	})
 	if err != nil {

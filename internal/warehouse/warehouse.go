@@ -110,9 +110,10 @@ type Dialect struct {
 	// without trailing zeros, timestamps in UTC with microseconds, shortest
 	// floats. See docs/reference.md, "Canonical form".
 	Canonical func(expr, typ string) string
-	// RowHash is an expression of type text: a 128-bit hash over the columns in
-	// order, in which NULL, '' and absence differ. Equal rows hash equal
-	// within one version of one engine.
+	// RowHash is an expression of type text: a digest of 128 bits over the columns
+	// in order, in which NULL, '' and absence differ, good enough to decide that a
+	// row has not changed. Equal rows hash equal within one version of one engine
+	// and one time zone of the session.
 	RowHash func(cols []string) string
 	// Checksum is an aggregate of type text over the columns of all rows,
 	// indifferent to the order of rows; '0' for none.

@@ -3,7 +3,6 @@ package duckdb
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -199,14 +198,17 @@ func list(cols []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// rowHash implements [warehouse.Dialect.RowHash]: two 64-bit hashes, over the row
-// forwards and backwards. A constant at the end would not do for the second:
-// the engine combines hashes from left to right, so rows that collide in the
-// first would collide in it too.
+// rowHash implements [warehouse.Dialect.RowHash]: md5 over the texts of the values
+// and the engine's own hash of the row. The engine's hash alone would not do: it
+// has 64 bits a value and texts that collide are easily made. The texts alone
+// would not either: where a value holds the separator they may run into each
+// other, which the engine's hash tells apart.
 func rowHash(cols []string) string {
-	back := slices.Clone(cols)
-	slices.Reverse(back)
-	return "(CAST(hash(" + list(cols) + ") AS VARCHAR) || '-' || CAST(hash('elt', " + list(back) + ") AS VARCHAR))"
+	texts := make([]string, len(cols))
+	for i, c := range cols {
+		texts[i] = "coalesce(CAST(" + warehouse.Quote(c) + " AS VARCHAR), chr(0))"
+	}
+	return "md5(concat_ws(chr(31), hash(" + list(cols) + "), " + strings.Join(texts, ", ") + "))"
 }
 
 // checksum implements [warehouse.Dialect.Checksum]: count and sum of 64-bit

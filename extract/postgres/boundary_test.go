@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"elt/extract"
 	"elt/extract/postgres"
@@ -140,5 +142,44 @@ func TestBoundaryRespectsTheCondition(t *testing.T) {
 	got, _ := next(t, w, c, from)
 	if diff := cmp.Diff([]string{"1|2026-03-02|1.00", "3|2026-03-03|1.00", "7|NULL|2.00"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The transaction is open while the first run reads past its row.
+func TestLookbackFindsARowThatIsCommittedLate(t *testing.T) {
+	for lookback, want := range map[time.Duration]string{0: "3", time.Hour: "1 2 3", time.Minute: "2 3"} {
+		w := world{url: testdb.URL(t)}
+		w.exec(t, "CREATE TABLE o (id int PRIMARY KEY, u timestamptz)")
+		conn, err := pgx.Connect(t.Context(), w.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range []string{"BEGIN", "INSERT INTO o VALUES (1, '2026-03-01 10:00Z')"} {
+			if _, err := conn.Exec(t.Context(), q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.exec(t, "INSERT INTO o VALUES (2, '2026-03-01 10:30Z')")
+		c := extract.StreamConfig{Name: "o", Cursor: "u", Lookback: lookback}
+		first, from := next(t, w, c, "")
+		if len(first) != 1 {
+			t.Errorf("the first run read %v, want what is committed", first)
+		}
+		if _, err := conn.Exec(t.Context(), "COMMIT"); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		w.exec(t, "INSERT INTO o VALUES (3, '2026-03-01 11:00Z')")
+		rows, _ := next(t, w, c, from)
+		var ids []string
+		for _, r := range rows {
+			id, _, _ := strings.Cut(r, "|")
+			ids = append(ids, id)
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("lookback %v: the second run read %q, want %q", lookback, got, want)
+		}
 	}
 }

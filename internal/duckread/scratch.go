@@ -27,13 +27,25 @@ const pageRows = 61_440
 func Open(ctx context.Context, f scan.Files, reject func(scan.Reject) error, tz string) (array.RecordReader, error) {
 	s, err := newScratch(ctx, tz)
 	if err != nil {
-		return nil, fmt.Errorf("open a scratch database to read files: %w", err)
+		return nil, fmt.Errorf("make a scratch database in %s to read files: %w; let this user write there, or set TMPDIR to a folder with space", os.TempDir(), cause(err))
 	}
 	r, err := s.read(ctx, f, reject)
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(s.space(err), s.close())
 	}
 	return r, nil
+}
+
+// space says of an error about the scratch file that it is not the files that
+// are to blame, and where room is needed.
+func (s *scratch) space(err error) error {
+	var engine *duckdb.Error
+	if !errors.As(err, &engine) || engine.Type != duckdb.ErrorTypeIO || !strings.Contains(engine.Msg, s.dir) {
+		return err
+	}
+	reason := engine.Msg[strings.LastIndex(engine.Msg, ": ")+1:]
+	return &plainError{err: err, text: fmt.Sprintf("the scratch database in %s cannot be written:%s; make room there for the rows of the files, or set TMPDIR to a folder with space",
+		os.TempDir(), reason)}
 }
 
 // scratch is a DuckDB of its own with one file.

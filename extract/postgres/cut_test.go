@@ -53,7 +53,7 @@ func TestAConnectionCutInMidCopyIsAnError(t *testing.T) {
 		if len(failed) != 1 || rows >= 12000 || sc.Cursor() != "" {
 			t.Fatalf("%d parts: failures %v, %d rows, cursor %q, want one failure and no cursor", parts, failed, rows, sc.Cursor())
 		}
-		if class, _ := retry.Of(failed[0]); class != retry.Transient || !strings.Contains(failed[0].Error(), "read big: ") {
+		if class, _ := retry.Of(failed[0]); class != retry.Transient || !strings.Contains(failed[0].Error(), "read big: ") || !strings.Contains(failed[0].Error(), "the connection was lost") {
 			t.Errorf("%d parts: %v (class %v), want one of stream big that may be tried again", parts, failed[0], class)
 		}
 		if err := source.Close(); err != nil {

@@ -35,6 +35,9 @@ func (s *source) wrap(ctx context.Context, err error) error {
 				err = fmt.Errorf("%w: %s", err, more)
 			}
 		}
+		if lost(pg.Code) {
+			err = fmt.Errorf("%s: the connection was lost: %w; the read has to begin anew: run again", s.server(), err)
+		}
 		err = s.scrub.Clean(err)
 		if transient(pg.Code) {
 			return retry.AsTransient(err)
@@ -43,7 +46,7 @@ func (s *source) wrap(ctx context.Context, err error) error {
 	}
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
-		return retry.AsTransient(s.scrub.Clean(fmt.Errorf("%s: the connection was lost: %w", s.server(), err)))
+		return retry.AsTransient(s.scrub.Clean(fmt.Errorf("%s: the connection was lost: %w; the read has to begin anew: run again", s.server(), err)))
 	}
 	return s.scrub.Clean(err)
 }
@@ -54,8 +57,11 @@ func transient(code string) bool {
 	case "40001", "40P01", "53300", "55P03":
 		return true
 	}
-	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P")
+	return lost(code)
 }
+
+// lost tells SQLSTATEs after which there is no connection.
+func lost(code string) bool { return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P") }
 
 // parseError does not repeat the address: what does not parse cannot be masked
 // with certainty.

@@ -17,9 +17,9 @@ const (
 	// partsBytes is the size from which a table is read in several parts without
 	// being told to: below, the connections cost more than they save.
 	partsBytes = 64 << 20
-	// defaultParts is more than are read at once, since the rows of a table are
-	// rarely spread evenly over its pages.
-	defaultParts = 4
+	// defaultParts is how many a load reads at once. More would only wait, on
+	// connections that others may want.
+	defaultParts = 2
 	maxParts     = 32
 )
 

@@ -63,7 +63,7 @@ type SourceOptions struct {
 type StreamOptions struct {
 	Table    string `yaml:"table,omitempty" json:"table,omitempty" jsonschema:"description=Table or view to read; also as schema.table; the name of the stream by default"`
 	Where    string `yaml:"where,omitempty" json:"where,omitempty" jsonschema:"description=SQL condition that the rows must meet"`
-	Parts    int    `yaml:"parts,omitempty" json:"parts,omitempty" jsonschema:"minimum=1,maximum=32,description=Connections over which a full read of a table is spread; 4 for tables of 64 MB and more by default"`
+	Parts    int    `yaml:"parts,omitempty" json:"parts,omitempty" jsonschema:"minimum=1,maximum=32,description=Connections over which a full read of a table is spread; 2 for tables of 64 MB and more by default"`
 	NaN      string `yaml:"nan,omitempty" json:"nan,omitempty" jsonschema:"enum=reject,enum=null,description=What becomes of NaN and infinity in a decimal; reject by default"`
 	Infinity string `yaml:"infinity,omitempty" json:"infinity,omitempty" jsonschema:"enum=reject,enum=null,description=What becomes of an infinite date or timestamp; reject by default"`
 }

@@ -164,7 +164,7 @@ func (q *query) outputs(out *Columns) {
 // star takes over the names that a star may bring.
 func (q *query) star(item sqlparse.Item, out *Columns) {
 	of := ""
-	if len(item.Refs) > 0 {
+	if len(item.Refs) > 0 && len(item.Refs[0]) > 0 {
 		of = item.Refs[0][len(item.Refs[0])-1]
 	}
 	found := of == "" || slices.Contains(q.flow.Derived, of)
@@ -207,8 +207,14 @@ func (q *query) item(item sqlparse.Item) string {
 // ref is where the values of a reference may come from. A qualifier that can
 // only be that of a table narrows it to its columns.
 func (q *query) ref(parts []string) string {
-	if len(parts) == 1 {
+	switch len(parts) {
+	case 0:
+		return q.any
+	case 1:
 		return q.name(parts[0])
+	}
+	if from := q.column(parts[0]); from != "" { // a field of a struct, whatever the alias
+		return from
 	}
 	if known, from := q.qualified(parts[0], parts[1]); known {
 		return from
@@ -236,9 +242,18 @@ func (q *query) qualified(alias, column string) (known bool, from string) {
 			if o := r.columns.Origin(column); o != "" {
 				from = o
 			}
+			if o := r.columns.Any(); o != "" && slices.Contains(rowFunctions(), column) {
+				from = o
+			}
 		}
 	}
 	return known && !slices.Contains(q.flow.Derived, alias), from
+}
+
+// rowFunctions are functions of a whole row that Postgres also takes as if they
+// were columns: c.to_json is to_json(c).
+func rowFunctions() []string {
+	return []string{"to_json", "to_jsonb", "row_to_json", "hstore", "text", "varchar"}
 }
 
 // name is where a bare name may come from: a column, or a whole row.

@@ -46,6 +46,9 @@ func (f *duckFlows) inner(query any) {
 
 func (f *duckFlows) from(o map[string]any) {
 	f.list(texts(o["column_name_alias"])...)
+	if alias := text(o, "alias"); alias != "" && o["type"] != "BASE_TABLE" {
+		f.Derived = append(f.Derived, strings.ToLower(alias))
+	}
 	switch o["type"] {
 	case nil, "EMPTY":
 	case "BASE_TABLE":
@@ -54,15 +57,12 @@ func (f *duckFlows) from(o map[string]any) {
 		f.from(object(o["left"]))
 		f.from(object(o["right"]))
 	case "SUBQUERY":
-		f.Derived = append(f.Derived, strings.ToLower(text(o, "alias")))
 		f.inner(o["subquery"])
 	case "TABLE_FUNCTION":
 		refs := f.refs(o["function"])
 		f.Opaque = f.Opaque || len(refs) > 0 && len(texts(o["column_name_alias"])) == 0
-		f.Derived = append(f.Derived, strings.ToLower(text(o, "alias")))
 	case "EXPRESSION_LIST": // VALUES
 		f.Opaque = f.Opaque || len(f.refs(o)) > 0
-		f.Derived = append(f.Derived, strings.ToLower(text(o, "alias")))
 	default: // PIVOT and what a later engine brings
 		f.refs(o) // for its tables
 		f.Opaque = true
@@ -106,13 +106,21 @@ func (f *duckFlows) refs(v any) [][]string {
 		switch {
 		case v["class"] == "COLUMN_REF":
 			return [][]string{lower(texts(v["column_names"]))}
-		case v["class"] == "STAR":
+		case v["class"] == "STAR", v["class"] == "POSITIONAL_REFERENCE":
 			f.Opaque = true
 		case v["type"] == "BASE_TABLE":
 			f.table(text(v, "schema_name"), text(v, "table_name"), text(v, "alias"))
 		case v["class"] == "FUNCTION" && strings.EqualFold(text(v, "function_name"), "count"),
 			v["type"] == "OPERATOR_IS_NULL", v["type"] == "OPERATOR_IS_NOT_NULL", v["subquery_type"] == "EXISTS", v["subquery_type"] == "NOT_EXISTS":
 			return nil
+		case v["class"] == "FUNCTION" && text(v, "schema") != "":
+			// email.lower() is parsed as a function of a schema; what it is, the engine
+			// finds out when it knows the columns.
+			method := []string{text(v, "schema")}
+			if catalog := text(v, "catalog"); catalog != "" {
+				method = []string{catalog, text(v, "schema")}
+			}
+			out = append(out, lower(method))
 		}
 		for _, below := range v {
 			out = append(out, f.refs(below)...)

@@ -17,6 +17,7 @@ import (
 	"elt/extract"
 	extractall "elt/extract/all"
 	"elt/internal/project"
+	"elt/internal/report"
 	"elt/internal/secret"
 	"elt/internal/settings"
 	"elt/internal/warehouse"
@@ -46,7 +47,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		err = root.ExecuteContext(ctx)
 	}
 	if err != nil && err.Error() != "" {
-		fmt.Fprintln(a.err, "elt: "+a.redact(err.Error()))
+		fmt.Fprintln(a.err, "elt: "+report.Visible(a.redact(err.Error()), "\n\t"))
 		var known *warehouse.Error
 		if errors.As(err, &known) && known.Hint != "" && !strings.Contains(err.Error(), known.Hint) {
 			fmt.Fprintln(a.err, "     "+known.Hint)

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"elt/internal/pipeline"
+	"elt/internal/report"
 	"elt/internal/rows"
 )
 
@@ -33,7 +34,11 @@ func (a *app) print(headings []string, table [][]string) error {
 	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, strings.ToUpper(strings.Join(headings, "\t")))
 	for _, row := range table {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		cells := make([]string, len(row))
+		for i, v := range row {
+			cells[i] = report.Visible(v, "")
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
 }

@@ -153,13 +153,13 @@ func (p *Plain) end(run string, e event.End) {
 		if w.Error {
 			word = "failed"
 		}
-		fmt.Fprintf(p.w, "%-8s %s: %s\n", word, w.Subject, w.Text)
+		fmt.Fprintf(p.w, "%-8s %s: %s\n", word, w.Subject, Visible(w.Text, "\n"))
 		if detail := join(w.Detail, w.Hint); detail != "" {
-			fmt.Fprintf(p.w, "%-8s %s\n", "", detail)
+			fmt.Fprintf(p.w, "%-8s %s\n", "", Visible(detail, "\n"))
 		}
 	}
 	for _, s := range p.failures {
-		fmt.Fprintf(p.w, "%-8s %s: %s\n", s.Status, s.Name, strings.ReplaceAll(s.Error, "\n", "\n         "))
+		fmt.Fprintf(p.w, "%-8s %s: %s\n", s.Status, s.Name, strings.ReplaceAll(Visible(s.Error, "\n\t"), "\n", "\n         "))
 	}
 	if n := len(p.blocked); n > 0 {
 		fmt.Fprintf(p.w, "%-8s %d downstream: %s\n", "blocked", n, names(p.blocked))

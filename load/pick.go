@@ -19,7 +19,7 @@ type picking struct {
 // publish, and the growth returned is how it goes into the table.
 func (p *publisher) pick(ctx context.Context, g growth, how picking) (growth, error) {
 	stage := p.staged.table
-	picked := warehouse.Table{Schema: stage.Schema, Name: asideName(kindPick, &p.staged.contract)}
+	picked := warehouse.Table{Schema: p.table.Schema, Name: asideName(kindPick, &p.staged.contract)}
 	if err := dropIfExists(ctx, p.tx, picked); err != nil {
 		return g, err
 	}
@@ -35,8 +35,12 @@ func (p *publisher) pick(ctx context.Context, g growth, how picking) (growth, er
 		where = append(where, p.isNew(g, hash))
 	}
 	create := `CREATE TABLE `
-	if isPostgres(p.tx) && !how.becomesTable {
+	switch {
+	case how.becomesTable:
+	case isPostgres(p.tx):
 		create = `CREATE UNLOGGED TABLE `
+	default: // in memory and on disk where that is full, but not in the file
+		create, picked.Schema = `CREATE TEMP TABLE `, "temp"
 	}
 	_, err := p.tx.Exec(ctx, create+picked.String()+` AS SELECT `+list(projected(g.projections()))+
 		` FROM (SELECT `+strings.Join(inner, `, `)+

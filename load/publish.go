@@ -207,7 +207,7 @@ func (p *publisher) inspect(ctx context.Context, staged []warehouse.Column) erro
 
 // first makes the stage, or what is picked from it, the table.
 func (p *publisher) first(ctx context.Context, staged []warehouse.Column) error {
-	if p.res.Superseded > 0 {
+	if p.res.Superseded > 0 || p.elsewhere() {
 		if _, err := p.pick(ctx, growth{fits: identity(staged)}, picking{becomesTable: true}); err != nil {
 			return err
 		}
@@ -222,6 +222,10 @@ func (p *publisher) first(ctx context.Context, staged []warehouse.Column) error 
 	p.res.Changes = append([]string{"created table " + p.table.Display()}, p.res.Changes...)
 	return p.ensureIndexes(ctx, p.to.Key)
 }
+
+// elsewhere reports whether the stage cannot take the table's name where it
+// lies: the table was there when the load began.
+func (p *publisher) elsewhere() bool { return p.src.Schema != p.table.Schema }
 
 // identity fits columns to themselves.
 func identity(cols []warehouse.Column) []fit {

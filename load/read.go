@@ -28,7 +28,7 @@ type partReader struct {
 // native lets the warehouse read the files itself.
 func (p partReader) native(ctx context.Context, f scan.Files) error {
 	s := p.staged
-	return s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+	return s.db.Aside(ctx, s.table, func(ctx context.Context, tx *warehouse.Tx) error {
 		found, err := duckread.Columns(ctx, tx, f)
 		if err != nil {
 			return err
@@ -70,7 +70,7 @@ func (p partReader) append(ctx context.Context, part scan.Part) error {
 			return err
 		}
 	}
-	return p.staged.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+	return p.staged.db.Aside(ctx, p.staged.table, func(ctx context.Context, tx *warehouse.Tx) error {
 		fit := &fittingReader{RecordReader: r, refused: tx.Dialect().Refused, reject: p.staged.Rejects.Add, locate: p.staged.locatorColumns}
 		defer fit.drop()
 		counted := &countingReader{RecordReader: fit, count: p.count}
@@ -93,7 +93,7 @@ func (p partReader) append(ctx context.Context, part scan.Part) error {
 func (p partReader) widen(ctx context.Context, schema *arrow.Schema) error {
 	p.stage.Lock()
 	defer p.stage.Unlock()
-	return p.staged.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+	return p.staged.db.Aside(ctx, p.staged.table, func(ctx context.Context, tx *warehouse.Tx) error {
 		cols, err := arrowColumns(tx.Dialect(), schema)
 		if err != nil {
 			return err

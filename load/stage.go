@@ -46,7 +46,9 @@ func Stage(ctx context.Context, db *warehouse.DB, s scan.Scan, c Contract) (*Sta
 		c.Rejects = NewRejects(0)
 	}
 	st := &Staged{db: db, contract: c, Rejects: c.Rejects}
-	st.table = warehouse.Table{Schema: c.Table.Schema, Name: asideName(kindStage, &st.contract)}
+	if err := st.place(ctx); err != nil {
+		return nil, fmt.Errorf("stage %s: %w", c.Table.Display(), err)
+	}
 	if err := st.run(ctx, s); err != nil {
 		return nil, warehouse.Also(fmt.Errorf("stage %s: %w", c.Table.Display(), err), st.Drop(ctx))
 	}
@@ -84,7 +86,7 @@ func (s *Staged) Checksum() string { return s.checksum }
 func (s *Staged) Drop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	err := s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+	err := s.db.Aside(ctx, s.table, func(ctx context.Context, tx *warehouse.Tx) error {
 		return dropIfExists(ctx, tx, s.table)
 	})
 	if err != nil {
@@ -102,6 +104,23 @@ func dropIfExists(ctx context.Context, tx *warehouse.Tx, t warehouse.Table) erro
 	}
 	_, err = tx.Exec(ctx, `DROP TABLE `+t.String())
 	return err
+}
+
+// place chooses where the stage lies: beside its table when it may become the
+// table, and otherwise where writing costs least.
+func (s *Staged) place(ctx context.Context) error {
+	s.table = warehouse.Table{Schema: s.contract.Table.Schema, Name: asideName(kindStage, &s.contract)}
+	scratch := s.db.Dialect().Scratch
+	if scratch == "" || s.contract.Replaces {
+		return nil
+	}
+	return s.db.View(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		existing, err := tx.Schema(ctx, s.contract.Table)
+		if len(existing) > 0 {
+			s.table.Schema = scratch
+		}
+		return err
+	})
 }
 
 func (s *Staged) run(ctx context.Context, sc scan.Scan) error {
@@ -123,7 +142,7 @@ func (s *Staged) run(ctx context.Context, sc scan.Scan) error {
 
 // begin makes the schema and, where the columns are known, the stage.
 func (s *Staged) begin(ctx context.Context, sc scan.Scan) error {
-	return s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+	return s.db.Aside(ctx, s.table, func(ctx context.Context, tx *warehouse.Tx) error {
 		existing, err := tx.Schema(ctx, s.contract.Table)
 		if err != nil {
 			return err
@@ -132,7 +151,7 @@ func (s *Staged) begin(ctx context.Context, sc scan.Scan) error {
 			return fmt.Errorf("%w: table %s does not exist and its contract freezes tables; "+
 				"create it, or set `contract: {tables: evolve}` for one run", ErrContract, s.contract.Table.Display())
 		}
-		if len(existing) == 0 {
+		if len(existing) == 0 && s.table.Schema == s.contract.Table.Schema {
 			s.contract.Replaces = true
 			if _, err := tx.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+warehouse.Quote(s.contract.Table.Schema)); err != nil {
 				return err
@@ -194,7 +213,7 @@ func (s *Staged) readParts(ctx context.Context, sc scan.Scan) error {
 // not commit both to one table.
 func (s *Staged) seal(ctx context.Context) error {
 	var alter []alteration
-	err := s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) (err error) {
+	err := s.db.Aside(ctx, s.table, func(ctx context.Context, tx *warehouse.Tx) (err error) {
 		if s.columns, err = tx.Schema(ctx, s.table); err != nil || len(s.columns) == 0 {
 			return err
 		}
@@ -214,7 +233,7 @@ func (s *Staged) seal(ctx context.Context) error {
 	for _, col := range []string{warehouse.ColLoadID, warehouse.ColLoadedAt} {
 		alter = append(alter, s.alter(`ALTER COLUMN `+warehouse.Quote(col)+` DROP DEFAULT`))
 	}
-	return s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+	return s.db.Aside(ctx, s.table, func(ctx context.Context, tx *warehouse.Tx) error {
 		for _, change := range alter {
 			if err := change(ctx, tx); err != nil {
 				return err

@@ -36,7 +36,7 @@ func (p *publisher) replace(ctx context.Context, staged, existing []warehouse.Co
 	if p.res.Deleted, err = count(ctx, p.tx, `SELECT count(*) FROM `+p.table.String()); err != nil {
 		return err
 	}
-	if g.casts() || p.res.Superseded > 0 {
+	if g.casts() || p.res.Superseded > 0 || p.elsewhere() {
 		if _, err := p.pick(ctx, g, picking{becomesTable: true}); err != nil {
 			return err
 		}

@@ -242,7 +242,7 @@ func inherit[T comparable](own, above T) T {
 
 func reserved(schema string) bool {
 	s := strings.ToLower(schema)
-	return strings.HasPrefix(s, "pg_") || slices.Contains([]string{"elt", "main", "public", "information_schema", "temp"}, s)
+	return strings.HasPrefix(s, "pg_") || slices.Contains([]string{"elt", "main", "public", "information_schema", "temp", "memory", "system", "wh"}, s)
 }
 
 func usableTable(name string) bool {

@@ -92,12 +92,35 @@ func (db *DB) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 // fn may run once only; it must not keep tx.
 func (db *DB) Update(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	token := rand.Text()
+	committing, err := db.change(ctx, token, fn)
+	if err != nil && committing {
+		return db.resolve(ctx, token, err)
+	}
+	return err
+}
+
+// Aside is Update for a transaction that writes only tables of the schema of
+// aside, which nobody reads yet. In [Dialect.Scratch] it has no token: after a
+// failed COMMIT such tables are as good as gone.
+func (db *DB) Aside(ctx context.Context, aside Table, fn func(ctx context.Context, tx *Tx) error) error {
+	if scratch := db.Dialect().Scratch; scratch == "" || aside.Schema != scratch {
+		return db.Update(ctx, fn)
+	}
+	_, err := db.change(ctx, "", fn)
+	return err
+}
+
+// change runs fn in a transaction and commits it. committing tells that the
+// error is that of COMMIT. token "" is none.
+func (db *DB) change(ctx context.Context, token string, fn func(ctx context.Context, tx *Tx) error) (committing bool, err error) {
 	dtx, err := db.driver.Begin(ctx, false)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := insertToken(ctx, dtx, token); err != nil {
-		return errors.Join(err, dtx.Rollback(cleanup(ctx)))
+	if token != "" {
+		if err := insertToken(ctx, dtx, token); err != nil {
+			return false, errors.Join(err, dtx.Rollback(cleanup(ctx)))
+		}
 	}
 	tx := &Tx{driver: dtx, dialect: db.driver.Dialect()}
 	err = run(ctx, tx, fn)
@@ -105,16 +128,16 @@ func (db *DB) Update(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 		err = tx.poison
 	}
 	if err != nil {
-		return errors.Join(err, dtx.Rollback(cleanup(ctx)))
+		return false, errors.Join(err, dtx.Rollback(cleanup(ctx)))
 	}
 	if err := ctx.Err(); err != nil {
-		return errors.Join(context.Cause(ctx), dtx.Rollback(cleanup(ctx)))
+		return false, errors.Join(context.Cause(ctx), dtx.Rollback(cleanup(ctx)))
 	}
 	if err := dtx.Commit(context.WithoutCancel(ctx)); err != nil {
 		_ = dtx.Rollback(cleanup(ctx))
-		return db.resolve(ctx, token, err)
+		return true, err
 	}
-	return nil
+	return false, nil
 }
 
 // run turns a panic of fn into a rollback before the panic goes on.

@@ -92,6 +92,8 @@ func (d *Dialect) schemaQuery() string {
 			FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 			WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
 	}
+	// The scratch schema is a database of its own.
 	return `SELECT column_name, data_type, NOT is_nullable FROM duckdb_columns()
-		WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2 ORDER BY column_index`
+		WHERE CASE WHEN $1 = ` + Literal(d.Scratch) + ` THEN database_name = $1 AND schema_name = 'main'
+			ELSE database_name = current_database() AND schema_name = $1 END AND table_name = $2 ORDER BY column_index`
 }

@@ -93,6 +93,9 @@ type Dialect struct {
 	// NativeFiles: the engine reads scan.Files itself, inside a transaction, as
 	// internal/duckread spells it.
 	NativeFiles bool
+	// Scratch is a schema whose tables lie in memory, spill to disk, and end with
+	// the process; only [DB.Aside] writes them. "": there is none.
+	Scratch string
 	// OneSnapshot: every statement of an Update sees the same snapshot, and not only
 	// each its own.
 	OneSnapshot bool

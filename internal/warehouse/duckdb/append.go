@@ -3,7 +3,6 @@ package duckdb
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -11,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	duckdb "github.com/duckdb/duckdb-go/v2"
 
+	"elt/internal/crash"
 	"elt/internal/warehouse"
 )
 
@@ -32,6 +32,12 @@ func (t *tx) append(ctx context.Context, table warehouse.Table, r array.RecordRe
 	a, err := duckdb.NewArrowFromConn(t.conn)
 	if err != nil {
 		return 0, wrap(err)
+	}
+	if table.Schema == scratch { // a transaction writes one database, and the view is made in the current one
+		t.moved = true
+		if _, err := exec(ctx, t.conn, "USE "+warehouse.Quote(scratch), nil); err != nil {
+			return 0, err
+		}
 	}
 	view := fmt.Sprintf("_elt_in_%d", t.db.views.Add(1))
 	watched := &guarded{reader: r, ctx: ctx}
@@ -97,7 +103,7 @@ func (g *guarded) Next() (more bool) {
 	defer g.mu.Unlock()
 	defer func() {
 		if p := recover(); p != nil {
-			g.err = fmt.Errorf("internal error while reading: %v\n%s", p, debug.Stack())
+			g.err = fmt.Errorf("read rows: %w", crash.Recovered(p))
 			more = false
 		}
 		g.ended = g.ended || !more

@@ -14,7 +14,7 @@ import (
 
 func newDialect() *warehouse.Dialect {
 	return &warehouse.Dialect{
-		Name: "duckdb", NativeFiles: true, OneSnapshot: true,
+		Name: "duckdb", NativeFiles: true, OneSnapshot: true, Scratch: scratch,
 		ColumnType: columnType, Widen: widen, Canonical: canonical,
 		RowHash: rowHash, Checksum: checksum, StableHash: stableHash,
 	}

@@ -109,6 +109,10 @@ func open(ctx context.Context, opts Options) (*instance, error) {
 	return db, nil
 }
 
+// scratch is the database of [warehouse.Dialect.Scratch]: in memory, within
+// memory_limit, and beyond that in the folder for temporary files.
+const scratch = warehouse.Reserved + "scratch"
+
 func settings(opts Options) []string {
 	zone := opts.TimeZone
 	if zone == "" {
@@ -138,7 +142,8 @@ func settings(opts Options) []string {
 	if opts.Memory != "" {
 		out = append(out, set("memory_limit", warehouse.Literal(opts.Memory)))
 	}
-	out = append(out, "ATTACH "+warehouse.Literal(opts.Path)+" AS wh"+mode, "USE wh")
+	out = append(out, "ATTACH ':memory:' AS "+warehouse.Quote(scratch),
+		"ATTACH "+warehouse.Literal(opts.Path)+" AS wh"+mode, "USE wh")
 	var dirs []string
 	for _, dir := range opts.AllowedDirs {
 		if abs, err := filepath.Abs(dir); err == nil {

@@ -15,6 +15,7 @@ type tx struct {
 	conn    *duckdb.Conn
 	pages   int      // temporary tables made for results
 	streams []func() // free what Append handed to the engine
+	moved   bool     // the current database is not wh
 	fatal   bool
 	ended   bool
 }
@@ -57,6 +58,11 @@ func (t *tx) end(ctx context.Context, q string) error {
 	}
 	for _, release := range t.streams {
 		release()
+	}
+	if t.moved {
+		if _, back := exec(context.WithoutCancel(ctx), t.conn, "USE wh", nil); back != nil {
+			t.fatal = true // the connection would write into the wrong database
+		}
 	}
 	t.db.give(t.conn, t.fatal || isFatal(err))
 	return err

@@ -110,8 +110,9 @@ type Dialect struct {
 	Widen func(a, b string) (string, bool)
 	// Canonical is an expression of type text that is equal for two values of
 	// SQL type typ exactly when the values are the same, NULL excepted: numbers
-	// without trailing zeros, timestamps in UTC with microseconds, shortest
-	// floats. See docs/reference.md, "Canonical form".
+	// without trailing zeros, timestamps in UTC with microseconds, floats
+	// with the shortest digits of the double that they are, intervals by their
+	// months, days and microseconds. See docs/reference.md, "Canonical form".
 	Canonical func(expr, typ string) string
 	// RowHash is an expression of type text: a digest of 128 bits over the columns
 	// in order, in which NULL, '' and absence differ, good enough to decide that a

@@ -64,8 +64,11 @@ func columnType(f arrow.Field) (string, error) {
 		arrow.STRING: "VARCHAR", arrow.LARGE_STRING: "VARCHAR", arrow.STRING_VIEW: "VARCHAR",
 		arrow.BINARY: "BLOB", arrow.LARGE_BINARY: "BLOB", arrow.BINARY_VIEW: "BLOB", arrow.FIXED_SIZE_BINARY: "BLOB",
 		arrow.DATE32: "DATE", arrow.DATE64: "DATE", arrow.TIME32: "TIME", arrow.TIME64: "TIME",
-		arrow.INTERVAL_MONTHS: "INTERVAL", arrow.INTERVAL_DAY_TIME: "INTERVAL", arrow.INTERVAL_MONTH_DAY_NANO: "INTERVAL", arrow.DURATION: "INTERVAL",
+		arrow.INTERVAL_MONTHS: "INTERVAL", arrow.INTERVAL_MONTH_DAY_NANO: "INTERVAL", arrow.DURATION: "INTERVAL",
 	}[f.Type.ID()]
+	if !ok && f.Type.ID() == arrow.INTERVAL_DAY_TIME { // the engine takes its two halves for one number
+		return "", fmt.Errorf("column %q: DuckDB misreads Arrow type %s; hand it over as month_day_nano_interval", f.Name, f.Type)
+	}
 	if !ok {
 		return "", fmt.Errorf("column %q: Arrow type %s has no DuckDB column; hand it over as JSON text", f.Name, f.Type)
 	}
@@ -168,7 +171,9 @@ func canonical(expr, typ string) string {
 	case strings.HasPrefix(t, "DECIMAL"):
 		text := "CAST(" + e + " AS VARCHAR)"
 		return "CASE WHEN contains(" + text + ", '.') THEN rtrim(rtrim(" + text + ", '0'), '.') ELSE " + text + " END"
-	case t == "DOUBLE", t == "FLOAT":
+	case t == "FLOAT": // the engine does not print the shortest digits of these
+		return canonical("CAST("+e+" AS DOUBLE)", "DOUBLE")
+	case t == "DOUBLE":
 		return `CASE WHEN isnan(` + e + `) THEN 'NaN' WHEN isinf(` + e + `) THEN CASE WHEN ` + e + ` > 0 THEN 'Infinity' ELSE '-Infinity' END` +
 			` ELSE regexp_replace(CAST(` + e + ` + 0 AS VARCHAR), '\.0($|e)', '\1') END` // + 0: no negative zero
 	case t == "TIMESTAMP WITH TIME ZONE", t == "TIMESTAMPTZ":
@@ -177,6 +182,10 @@ func canonical(expr, typ string) string {
 		return "CASE WHEN isfinite(" + e + ") THEN strftime(" + e + ", '%Y-%m-%d %H:%M:%S.%f') ELSE CAST(" + e + " AS VARCHAR) END"
 	case t == "TIME":
 		return "CASE WHEN " + e + " = TIME '24:00:00' THEN '24:00:00.000000' ELSE strftime(DATE '2000-01-01' + " + e + ", '%H:%M:%S.%f') END"
+	case t == "INTERVAL":
+		part := func(field string) string { return "date_part('" + field + "', " + e + ")" }
+		return "CAST(" + part("year") + " * 12 + " + part("month") + " AS VARCHAR) || ' months ' || CAST(" + part("day") + " AS VARCHAR) || ' days ' || CAST(" +
+			part("hour") + " * 3600000000 + " + part("minute") + " * 60000000 + " + part("microsecond") + " AS VARCHAR) || ' us'"
 	case t == "BLOB":
 		return "lower(hex(" + e + "))"
 	default:

@@ -102,20 +102,44 @@ func canonical(expr, typ string) string {
 	switch parseType(typ).name {
 	case "numeric":
 		return "trim_scale(" + e + ")::text"
-	case "real", "double precision": // no negative zero
-		return "(" + e + " + 0::" + parseType(typ).name + ")::text"
+	case "real", "double precision":
+		return float(e + "::double precision")
 	case "timestamp with time zone":
 		return calendar(e, e+" AT TIME ZONE 'UTC'", "Z")
 	case "timestamp without time zone":
 		return calendar(e, e, "")
 	case "time without time zone":
 		return "to_char(" + e + ", 'HH24:MI:SS.US')"
+	case "interval":
+		part := func(field string) string { return "extract(" + field + " FROM " + e + ")::bigint" }
+		return "(" + part("year") + " * 12 + " + part("month") + ")::text || ' months ' || " + part("day") + "::text || ' days ' || (" +
+			part("hour") + " * 3600000000 + " + part("minute") + " * 60000000 + " + part("microseconds") + ")::text || ' us'"
 	case "bytea":
 		return "encode(" + e + ", 'hex')"
 	case "text":
 		return e
 	}
 	return e + "::text"
+}
+
+// float prints a double without negative zero, with an exponent from 1e16 on; the
+// server begins with exponents at 1e15. From 2^53 on, where halves between two
+// doubles have few digits, the server does not take the shortest digits when those
+// are such a half: there the digits are tried.
+func float(e string) string {
+	text := "(" + e + " + 0)::text"
+	return "CASE WHEN abs(" + e + ") >= 9007199254740992 AND abs(" + e + ") < 1e24 THEN " + shortest(e) +
+		" WHEN abs(" + e + ") >= 1e15 AND abs(" + e + ") < 1e16 THEN " + text + "::numeric::text ELSE " + text + " END"
+}
+
+// shortest prints a whole double. The expression stands in a subquery that reads
+// nothing else, so that no name of ours hides a column's.
+func shortest(e string) string {
+	return `(SELECT CASE WHEN r.below THEN '-' ELSE '' END || CASE WHEN length(r.t) <= 16 THEN r.t
+		ELSE left(r.t, 1) || rtrim('.' || substr(rtrim(r.t, '0'), 2), '.') || 'e+' || (length(r.t) - 1)::text END
+		FROM (SELECT x.below, coalesce((SELECT round(x.n, p.digits - length(x.n::text)) FROM (VALUES (15), (16)) AS p(digits)
+			WHERE round(x.n, p.digits - length(x.n::text))::double precision = x.n::double precision ORDER BY p.digits LIMIT 1), x.n)::text AS t
+			FROM (SELECT abs(` + e + `)::text::numeric AS n, ` + e + ` < 0 AS below) AS x) AS r)`
 }
 
 // calendar prints years of our era with microseconds and leaves the rest, which

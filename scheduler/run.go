@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
+	"elt/internal/crash"
 	"elt/internal/event"
 	"elt/internal/retry"
 	"elt/window"
@@ -211,7 +211,7 @@ func (r *runner) attempt(ctx context.Context, s *Step) outcome {
 		o.Status = event.OK
 	}
 	if o.err != nil {
-		o.Error = o.err.Error()
+		o.Error, o.Stack = o.err.Error(), crash.Stack(o.err)
 	}
 	return o
 }
@@ -225,7 +225,7 @@ func once(ctx context.Context, s *Step) (res event.Result, err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s %s: internal error: %v\n%s", s.Kind, s.Name, p, debug.Stack())
+			err = fmt.Errorf("%s %s: %w", s.Kind, s.Name, crash.Recovered(p))
 		}
 		if cause := context.Cause(ctx); err != nil && errors.Is(err, ctx.Err()) && cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)

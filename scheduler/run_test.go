@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -171,6 +172,9 @@ func TestPanicAndTimeoutAreErrorsOfTheirStep(t *testing.T) {
 		if s.Status != event.Failed {
 			t.Errorf("%s is %s", s.Name, s.Status)
 		}
+	}
+	if s := ended[slices.IndexFunc(ended, func(s event.Step) bool { return s.Name == "bad" })]; strings.Contains(s.Error, "goroutine") || !strings.Contains(s.Error, "internal error: ouch") || !strings.Contains(s.Stack, "goroutine") {
+		t.Errorf("the error is %q and the stack %q", s.Error, s.Stack)
 	}
 	if want := "model slow: timeout of 1ms"; !slices.ContainsFunc(ended, func(s event.Step) bool { return len(s.Error) >= len(want) && s.Error[:len(want)] == want }) {
 		t.Errorf("no step says %q: %v", want, ended)

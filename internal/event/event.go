@@ -72,6 +72,7 @@ type Step struct {
 	Result Result `json:"result"`
 	Error  string `json:"error,omitempty"`
 	Needs  string `json:"blocked_by,omitempty"`
+	Stack  string `json:"stack,omitempty"` // of a panic: for the log, not for people
 }
 
 // Progress is a step under way.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"elt/internal/crash"
 )
 
 // Column is a column of the target table.
@@ -113,7 +115,7 @@ func (e *Encoder) Read(p []byte) (n int, err error) {
 	defer e.mu.Unlock()
 	defer func() {
 		if v := recover(); v != nil {
-			e.err = fmt.Errorf("panic while reading rows: %v", v)
+			e.err = fmt.Errorf("read rows: %w", crash.Recovered(v))
 			err = e.err
 		}
 	}()

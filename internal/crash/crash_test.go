@@ -1,0 +1,26 @@
+package crash_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"elt/internal/crash"
+)
+
+func TestAPanicHasItsStackBesideItsText(t *testing.T) {
+	t.Parallel()
+	err := func() (err error) {
+		defer func() { err = fmt.Errorf("read x: %w", crash.Recovered(recover())) }()
+		panic("ouch")
+	}()
+	if text := err.Error(); !strings.HasPrefix(text, "read x: internal error: ouch; ") || strings.Contains(text, "goroutine") {
+		t.Errorf("the text is %q", text)
+	}
+	if stack := crash.Stack(err); !strings.Contains(stack, "TestAPanicHasItsStackBesideItsText") {
+		t.Errorf("the stack is %q", stack)
+	}
+	if stack := crash.Stack(fmt.Errorf("other")); stack != "" {
+		t.Errorf("a stack of no panic: %q", stack)
+	}
+}

@@ -52,9 +52,9 @@ type Model struct {
 type Settings struct {
 	Description    string          `yaml:"description" json:"description,omitempty" jsonschema:"description=What a row is; for people"`
 	Materialized   Materialization `yaml:"materialized" json:"materialized,omitempty" jsonschema:"enum=view,enum=table,enum=incremental,default=table,description=What it becomes: a view; a table that every run builds anew; a table of which a run replaces whole days or rows by key"`
-	Time           string          `yaml:"time" json:"time,omitempty" jsonschema:"description=Column of the event time; an incremental model replaces whole days of it"`
+	Time           string          `yaml:"time" json:"time,omitempty" jsonschema:"description=Column of the event time of an incremental model: a run replaces whole days of it; for people on any other model"`
 	Lookback       time.Duration   `yaml:"lookback" json:"lookback,omitempty" jsonschema:"description=How far before the newest day an incremental model is built again; needs time; none by default"`
-	Key            []string        `yaml:"key" json:"key,omitempty" jsonschema:"description=Columns that identify a row; an incremental model without time replaces rows by it"`
+	Key            []string        `yaml:"key" json:"key,omitempty" jsonschema:"description=Columns that identify a row: an incremental model without time replaces rows by them; for people on any other model"`
 	Checks         yamlx.Checks    `yaml:"checks" json:"checks,omitempty" jsonschema:"description=What must hold of the rows; judged before readers see them"`
 	Tags           []string        `yaml:"tags" json:"tags,omitempty" jsonschema:"description=Names for selectors such as tag:nightly"`
 	Owner          string          `yaml:"owner" json:"owner,omitempty" jsonschema:"description=Who answers for it; the owner of the project by default; for people"`

@@ -40,6 +40,8 @@ name: shop
 connections:
   crm: {type: file, path: out}
   chat: {type: slack, url: x}
+targets:
+  dev: {warehouse: "postgres://h/d", memory: 2GB, wait_for_lock: 5m}
 sources:
   web: {type: files, path: a, streams: {a: {}}}
 identities:
@@ -70,18 +72,20 @@ alerts:
 	}
 	want := []string{
 		`5:16 connection "chat" of type slack cannot be opened yet`,
-		`9:3 identity "customer" does not act yet`,
-		`14:11 mode: mirror of sync "people" does not act yet`,
-		`15:5 identity of sync "people" does not act yet`,
-		`17:14 guard max_delete of sync "people" does not act yet`,
-		`19:13 schedule of job "nightly" does not act yet`,
-		`19:46 complete_by of job "nightly" does not act yet`,
-		`19:68 heartbeat of job "nightly" does not act yet`,
-		`19:92 retries of job "nightly" does not act yet`,
-		`19:104 timeout of job "nightly" does not act yet`,
-		`19:117 catchup of job "nightly" does not act yet`,
-		`19:131 overlap of job "nightly" does not act yet`,
-		`22:5 alerts are not sent yet`,
+		`7:46 memory of target "dev" acts on DuckDB alone`,
+		`7:66 wait_for_lock of target "dev" acts on DuckDB alone`,
+		`11:3 identity "customer" does not act yet`,
+		`16:11 mode: mirror of sync "people" does not act yet`,
+		`17:5 identity of sync "people" does not act yet`,
+		`19:14 guard max_delete of sync "people" does not act yet`,
+		`21:13 schedule of job "nightly" does not act yet`,
+		`21:46 complete_by of job "nightly" does not act yet`,
+		`21:68 heartbeat of job "nightly" does not act yet`,
+		`21:92 retries of job "nightly" does not act yet`,
+		`21:104 timeout of job "nightly" does not act yet`,
+		`21:117 catchup of job "nightly" does not act yet`,
+		`21:131 overlap of job "nightly" does not act yet`,
+		`24:5 alerts are not sent yet`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("noted:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

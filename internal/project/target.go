@@ -78,6 +78,13 @@ func (l *loader) target(it item) {
 	if err := ParseMemory(t.Memory); err != nil {
 		it.d.FailAt(o.At("memory"), fmt.Sprintf("memory is %q", t.Memory), "a size such as 512MB, 2GB or 2GiB", "")
 	}
+	if !strings.HasPrefix(t.Warehouse.Reveal(), "duckdb:") {
+		for key, instead := range map[string]string{"memory": "the server has its own settings", "wait_for_lock": "several processes may use the server at once"} {
+			if o.Has(key) {
+				l.note(it.d, o.At(key), fmt.Sprintf("%s of target %q acts on DuckDB alone", key, it.name), instead)
+			}
+		}
+	}
 }
 
 func isWarehouse(s string) bool {

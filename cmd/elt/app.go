@@ -18,6 +18,7 @@ import (
 	extractall "elt/extract/all"
 	"elt/internal/project"
 	"elt/internal/report"
+	"elt/internal/retry"
 	"elt/internal/secret"
 	"elt/internal/settings"
 	"elt/internal/warehouse"
@@ -31,6 +32,7 @@ type app struct {
 	env      func(string) (string, bool)
 	flags    settings.Settings
 	project  *project.Project // once loaded: its secrets are kept out of errors
+	backoff  retry.Backoff    // between the tries of a step; zero, as in tests: none
 	// wrap, where set, stands between elt and its warehouse: tests fail and kill there.
 	wrap func(warehouse.Driver) warehouse.Driver
 }

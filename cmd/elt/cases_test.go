@@ -173,6 +173,11 @@ func dump(t *testing.T, dir, addr, table string) string {
 			t.Error(err)
 		}
 	}()
+	return dumpFrom(t, db, table)
+}
+
+func dumpFrom(t *testing.T, db *warehouse.DB, table string) string {
+	t.Helper()
 	schema, name, _ := strings.Cut(table, ".")
 	tab := warehouse.Table{Schema: schema, Name: name}
 	var names, exprs []string

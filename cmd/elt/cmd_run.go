@@ -126,7 +126,7 @@ func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, ste
 	}
 	logged := report.NewJSON(log)
 	end, err = p.Run(ctx, steps, pipeline.RunOptions{
-		Parallel: parallel(s.target), Retries: 3, Drain: drain, Sink: report.NewMany(a.printer(s), logged), Command: command, Job: job,
+		Parallel: parallel(s.target), Retries: 3, Backoff: a.backoff, Drain: drain, Sink: report.NewMany(a.printer(s), logged), Command: command, Job: job,
 		Log: filepath.Join(".elt", "logs", p.RunID+".jsonl"), Warehouse: shown, Exit: statusExit,
 	})
 	if lerr := logged.Err(); lerr != nil {

@@ -3,92 +3,179 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"elt/internal/fault"
 	"elt/internal/testdb"
 	"elt/internal/warehouse"
 )
 
-// faultCase is the project that is broken at its calls.
-const faultCase = casesDir + "/the_loop_runs_twice"
+// faultCase is the project that other tests fail and kill; smallCase has one step
+// of each kind, in a chain, so that a test can afford to fail every call of it.
+const (
+	faultCase = casesDir + "/the_loop_runs_twice"
+	smallCase = casesDir + "/one_of_everything"
+)
 
 func faultProject(t *testing.T, engine string) (dir, addr string) {
 	t.Helper()
-	dir = filepath.Join(t.TempDir(), "project")
-	if err := os.CopyFS(dir, os.DirFS(faultCase)); err != nil {
-		t.Fatal(err)
-	}
-	if engine == "postgres" {
-		return dir, testdb.URL(t)
-	}
-	return dir, "duckdb:wh.duckdb"
+	return projectOf(t, faultCase, engine)
 }
 
-// outcome is all that a user can see of the project: tables and destination.
-func outcome(t *testing.T, dir, addr string) map[string]string {
+// projectOf copies a case to a folder of its own, beside an empty warehouse.
+func projectOf(t *testing.T, source, engine string) (dir, addr string) {
+	t.Helper()
+	if engine == "postgres" {
+		return copyOf(t, source), testdb.URL(t)
+	}
+	return copyOf(t, source), "duckdb:wh.duckdb"
+}
+
+func copyOf(t *testing.T, source string) (dir string) {
+	t.Helper()
+	dir = filepath.Join(quickDir(t), "project")
+	if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// quickDir is a folder in memory where the system has one: hundreds of warehouses
+// are made and thrown away, and none has to outlive a power cut.
+func quickDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "elt-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// outcome is all that a user can see of a project: tables and destination.
+func outcome(t *testing.T, source, dir, addr string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, table := range wanted(t, faultCase, "tables") {
-		out[table] = dump(t, dir, addr, table[:len(table)-len(".csv")])
+	db := openAt(t, dir, addr)
+	for _, table := range wanted(t, source, "tables") {
+		out[table] = dumpFrom(t, db, strings.TrimSuffix(table, ".csv"))
 	}
-	for _, object := range wanted(t, faultCase, "destination") {
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range wanted(t, source, "destination") {
 		data, err := os.ReadFile(filepath.Join(dir, ".elt", "fake", object))
 		if err != nil {
 			t.Fatal(err)
 		}
-		out[object] = lastOfEachKey(string(data))
+		out[object] = distinctLines(string(data))
 	}
 	return out
 }
 
-// A fault at calls 1, 4, 7… of the warehouse, until a run passes untouched; after
-// each, a clean rerun ends where a run without faults ends.
+// A fault at call 1, 2, 3… of the warehouse, until a run passes untouched; after
+// each, a clean rerun ends where a run without faults ends. A COMMIT fails in two
+// ways: before it is done, and after, when only its answer is lost.
 func TestFaultsOverAllCalls(t *testing.T) {
 	for _, engine := range []string{"duckdb", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			dir, addr := faultProject(t, engine)
-			mustRun(t, dir, addr)
-			clean := outcome(t, dir, addr)
-			for index := 1; ; index += stride(index) {
-				dir, addr := faultProject(t, engine)
-				reached := false
-				wrap := func(d warehouse.Driver) warehouse.Driver {
-					at := fault.At(index, true, errors.New("injected fault"))
-					return fault.Driver(d, func(call int, op string, before bool) error {
-						reached = reached || call >= index
-						return at(call, op, before)
-					})
+			all := t
+			used := make(chan string, 1000) // databases for the next one
+			dir, addr := projectOf(t, smallCase, engine)
+			var ops []string // of the calls of a run without faults
+			var stderr bytes.Buffer
+			code, out := elt(t, dir, addr, &stderr, hooked(func(call int, op string, before bool) error {
+				if before && call == len(ops)+1 {
+					ops = append(ops, op)
 				}
-				var stderr bytes.Buffer
-				elt(t, dir, addr, &stderr, wrap, "run", "--threads", "1")
-				mustRun(t, dir, addr)
-				if got := outcome(t, dir, addr); !maps.Equal(got, clean) {
-					t.Fatalf("after a fault at call %d a clean rerun ends elsewhere:\n%v\nwant\n%v", index, got, clean)
-				}
-				if !reached {
-					return
+				return nil
+			}), "run", "--threads", "1")
+			clean := outcome(t, smallCase, dir, addr)
+			if code != 0 || len(ops) < 50 || slices.Contains(slices.Collect(maps.Values(clean)), "no table\n") {
+				t.Fatalf("exit %d after %d calls\n%s\n%s", code, len(ops), out, &stderr)
+			}
+			t.Logf("a run makes %d calls", len(ops))
+			for i := range len(ops) + 1 { // the last one is never reached
+				for _, before := range []bool{true, false} {
+					if before || i < len(ops) && ops[i] == fault.Commit {
+						t.Run(fmt.Sprintf("%d/%t", i+1, before), func(t *testing.T) {
+							t.Parallel()
+							addr := emptied(t, all, engine, used)
+							failAt(t, addr, i+1, before, i < len(ops), clean)
+						})
+					}
 				}
 			}
 		})
 	}
 }
 
-// stride keeps the suite short: it samples the calls, densely where a run is
-// prepared. Every single call is not tried yet.
-func stride(index int) int {
-	if index < 12 {
-		return 3
+func hooked(hook fault.Hook) func(warehouse.Driver) warehouse.Driver {
+	return func(d warehouse.Driver) warehouse.Driver { return fault.Driver(d, hook) }
+}
+
+// emptied is the address of an empty warehouse. Of PostgreSQL it takes a database
+// that another of all's tests has done with, since making one costs more than a run.
+func emptied(t, all *testing.T, engine string, used chan string) (addr string) {
+	t.Helper()
+	if engine == "duckdb" {
+		return "duckdb:wh.duckdb"
 	}
-	return 17
+	select {
+	case addr = <-used:
+	default:
+		addr = testdb.URL(all)
+	}
+	t.Cleanup(func() { used <- addr })
+	conn, err := pgx.Connect(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Exec(t.Context(), "DROP SCHEMA IF EXISTS _elt, elt, shop, marts CASCADE")
+	if err := errors.Join(err, conn.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
+// failAt runs a new project with a fault at one call and then without, and wants
+// the outcome of clean. reached says whether the run must come to that call.
+func failAt(t *testing.T, addr string, call int, before, reached bool, clean map[string]string) {
+	t.Helper()
+	dir := copyOf(t, smallCase)
+	hit := ""
+	at := fault.At(call, before, errors.New("injected fault"))
+	var stderr bytes.Buffer
+	code, out := elt(t, dir, addr, &stderr, hooked(func(n int, op string, b bool) error {
+		err := at(n, op, b)
+		if err != nil {
+			hit = op
+		}
+		return err
+	}), "run", "--threads", "1")
+	if (hit != "") != reached {
+		t.Fatalf("call %d was reached: %t, want %t; exit %d\n%s\n%s", call, hit != "", reached, code, out, &stderr)
+	}
+	mustRun(t, dir, addr)
+	if got := outcome(t, smallCase, dir, addr); !maps.Equal(got, clean) {
+		t.Errorf("after a fault at call %d (%s) that ended with %d a clean rerun ends elsewhere:\n%v\nwant\n%v", call, hit, code, got, clean)
+	}
 }
 
 // A SIGKILL at calls of the re-executed binary; a clean rerun ends where a run
@@ -97,7 +184,7 @@ func TestKillAtFailpoints(t *testing.T) {
 	t.Parallel()
 	dir, addr := faultProject(t, "duckdb")
 	mustRun(t, dir, addr)
-	clean := outcome(t, dir, addr)
+	clean := outcome(t, faultCase, dir, addr)
 	killed := 0
 	for _, at := range []int{3, -9, 20, -33, 47, -60, 90, -120, 150, -200} {
 		dir, addr := faultProject(t, "duckdb")
@@ -111,7 +198,7 @@ func TestKillAtFailpoints(t *testing.T) {
 			}
 		}
 		mustRun(t, dir, addr)
-		if got := outcome(t, dir, addr); !maps.Equal(got, clean) {
+		if got := outcome(t, faultCase, dir, addr); !maps.Equal(got, clean) {
 			t.Fatalf("killed at %d, a clean rerun ends elsewhere:\n%v\nwant\n%v", at, got, clean)
 		}
 	}
@@ -139,17 +226,8 @@ func mustRun(t *testing.T, dir, addr string) {
 	}
 }
 
-// lastOfEachKey reads the destination as its readers do: the last line of a key.
-func lastOfEachKey(s string) string {
-	last := map[string]string{}
-	for line := range bytes.Lines([]byte(withoutIDs(s))) {
-		last[string(line)] = ""
-	}
-	keys := slices.Sorted(maps.Keys(last))
-	return string(bytes.Join(func() (b [][]byte) {
-		for _, k := range keys {
-			b = append(b, []byte(k))
-		}
-		return b
-	}(), nil))
+// distinctLines sorts what a destination holds; a change that was pushed again,
+// as after a crash, counts once.
+func distinctLines(s string) string {
+	return strings.Join(slices.Compact(strings.Split(withoutIDs(s), "\n")), "\n")
 }

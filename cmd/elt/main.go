@@ -5,9 +5,13 @@ package main
 import (
 	"context"
 	"os"
+	"time"
+
+	"elt/internal/retry"
 )
 
 func main() {
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, wrap: failpoint(os.LookupEnv)}
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, wrap: failpoint(os.LookupEnv),
+		backoff: retry.Backoff{Base: time.Second, Max: time.Minute}}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }

@@ -21,6 +21,7 @@ import (
 type RunOptions struct {
 	Parallel int
 	Retries  int
+	Backoff  retry.Backoff   // between the tries of a step
 	Drain    <-chan struct{} // closed: start nothing more
 	Sink     event.Sink
 	Command  string // as it was typed, without secrets
@@ -49,7 +50,7 @@ func (p *Pipeline) Run(ctx context.Context, steps []scheduler.Step, opts RunOpti
 		steps[i].Run = p.locked(steps[i])
 	}
 	ended, failed := scheduler.Run(ctx, steps, scheduler.Options{
-		Parallel: opts.Parallel, Retries: opts.Retries, Backoff: retry.Backoff{Base: time.Second, Max: time.Minute},
+		Parallel: opts.Parallel, Retries: opts.Retries, Backoff: opts.Backoff,
 		Drain: opts.Drain, Ended: p.ended,
 	})
 	return p.finish(ctx, run, ended, failed, opts)

@@ -37,7 +37,7 @@ func Open(ctx context.Context, d Driver) (*DB, error) {
 		}
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return nil, fmt.Errorf("prepare the warehouse: %w", err)
+		return nil, errors.Join(fmt.Errorf("prepare the warehouse: %w", err), tx.Rollback(cleanup(ctx)))
 	}
 	return db, nil
 }

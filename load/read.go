@@ -29,10 +29,11 @@ type partReader struct {
 func (p partReader) native(ctx context.Context, f scan.Files) error {
 	s := p.staged
 	return s.db.Aside(ctx, s.table, func(ctx context.Context, tx *warehouse.Tx) error {
-		found, err := duckread.Columns(ctx, tx, f)
+		looked, err := duckread.Look(ctx, tx, f)
 		if err != nil {
 			return err
 		}
+		found := looked.Columns()
 		cols := make([]warehouse.Column, len(found))
 		for i, c := range found {
 			cols[i] = warehouse.Column{Name: c.Name, Type: c.Type}
@@ -40,7 +41,7 @@ func (p partReader) native(ctx context.Context, f scan.Files) error {
 		if err := s.ensure(ctx, tx, cols); err != nil {
 			return err
 		}
-		n, err := duckread.Insert(ctx, tx, s.table.String(), f, "", s.Rejects.Add)
+		n, err := looked.Insert(ctx, tx, s.table.String(), s.Rejects.Add)
 		if err != nil {
 			return err
 		}

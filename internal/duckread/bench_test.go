@@ -46,7 +46,11 @@ func BenchmarkInsert(b *testing.B) {
 		})
 		b.Run(f.name+"/insert", func(b *testing.B) {
 			for b.Loop() {
-				n, err := Insert(b.Context(), s, "scratch.main.t", scan.Files{Format: f.format, Paths: []scan.File{{Path: path, Name: "x"}}}, "", nil)
+				looked, err := Look(b.Context(), s, scan.Files{Format: f.format, Paths: []scan.File{{Path: path, Name: "x"}}})
+				if err != nil {
+					b.Fatal(err)
+				}
+				n, err := looked.Insert(b.Context(), s, "scratch.main.t", nil)
 				if err != nil || n != int64(rows) {
 					b.Fatal(n, err)
 				}

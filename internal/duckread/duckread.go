@@ -37,36 +37,47 @@ type Execer interface {
 	Query(ctx context.Context, q string, args ...any) (array.RecordReader, error)
 }
 
-// Columns returns the columns that Insert writes for f, in order, the name of
-// the file last: declared ones with their declared type, the others as sniffed.
-func Columns(ctx context.Context, e Execer, f scan.Files) ([]scan.Column, error) {
-	p, err := makePlan(ctx, e, f)
+// Reading is a set of files that has been looked at: how each is read, and what
+// columns come out. It is good for one Insert.
+type Reading struct {
+	plan   *plan
+	before []stamp
+}
+
+// Look finds out how to read f: separators, columns, types.
+func Look(ctx context.Context, e Execer, f scan.Files) (*Reading, error) {
+	before, err := stamps(f.Paths)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]scan.Column, 0, len(p.cols)+1)
-	for _, c := range p.cols {
-		out = append(out, scan.Column{Name: c.name, Source: c.source, Type: c.typ})
-	}
-	return append(out, scan.Column{Name: sourceFile, Type: "VARCHAR"}), nil
-}
-
-// Insert reads f into the table that into names, as quoted SQL, by column name,
-// and returns how many rows it inserted. extra are further select items, or "".
-// Rows that do not fit go to reject, whose error ends the reading; with a nil
-// reject the first of them is an error. A file that changes while it is read is
-// a transient error; one that cannot be read to its end is an error that names
-// it. After an error the transaction must be rolled back.
-func Insert(ctx context.Context, e Execer, into string, f scan.Files, extra string, reject func(scan.Reject) error) (int64, error) {
-	before, err := stamps(f.Paths)
-	if err != nil {
-		return 0, err
-	}
 	p, err := makePlan(ctx, e, f)
 	if err != nil {
-		return 0, err
+		if changed := compare(before, f.Paths); changed != nil {
+			return nil, changed
+		}
+		return nil, err
 	}
-	w := &writer{e: e, plan: p, into: into, extra: extra, reject: reject}
+	return &Reading{plan: p, before: before}, nil
+}
+
+// Columns are the columns that Insert writes, in order, the name of the file
+// last: declared ones with their declared type, the others as sniffed.
+func (r *Reading) Columns() []scan.Column {
+	out := make([]scan.Column, 0, len(r.plan.cols)+1)
+	for _, c := range r.plan.cols {
+		out = append(out, scan.Column{Name: c.name, Source: c.source, Type: c.typ})
+	}
+	return append(out, scan.Column{Name: sourceFile, Type: "VARCHAR"})
+}
+
+// Insert reads the files into the table that into names, as quoted SQL, by
+// column name, and returns how many rows it inserted.
+// Rows that do not fit go to reject, whose error ends the reading; with a nil
+// reject the first of them is an error. A file that has changed since Look is
+// a transient error; one that cannot be read to its end is an error that names
+// it. After an error the transaction must be rolled back.
+func (r *Reading) Insert(ctx context.Context, e Execer, into string, reject func(scan.Reject) error) (int64, error) {
+	w := &writer{e: e, plan: r.plan, into: into, reject: reject}
 	if reject == nil {
 		w.reject = func(r scan.Reject) error {
 			return fmt.Errorf("%s: %s", r.Locator, r.Reason)
@@ -74,7 +85,7 @@ func Insert(ctx context.Context, e Execer, into string, f scan.Files, extra stri
 	}
 	n, err := w.write(ctx)
 	// A file that is being written explains every other error about it.
-	if changed := compare(before, f.Paths); changed != nil {
+	if changed := compare(r.before, r.plan.f.Paths); changed != nil {
 		return 0, changed
 	}
 	if err != nil {
@@ -88,7 +99,6 @@ type writer struct {
 	e      Execer
 	plan   *plan
 	into   string
-	extra  string
 	reject func(scan.Reject) error
 }
 
@@ -112,9 +122,6 @@ func (w *writer) write(ctx context.Context) (int64, error) {
 
 // insertSQL is INSERT … SELECT items FROM from; items are already aliased.
 func (w *writer) insertSQL(items []string, from string) string {
-	if w.extra != "" {
-		items = append(items[:len(items):len(items)], w.extra)
-	}
 	return "INSERT INTO " + w.into + " BY NAME SELECT " + strings.Join(items, ", ") + " FROM " + from
 }
 

@@ -105,18 +105,19 @@ func insert(t *testing.T, f scan.Files) (outcome, error) {
 	must("SET enable_external_access=false")
 	must("BEGIN")
 	var out outcome
-	cols, err := Columns(ctx, s, f)
+	looked, err := Look(ctx, s, f)
 	if err != nil {
 		return out, err
 	}
+	cols := looked.Columns()
 	var defs, names []string
 	for _, c := range cols {
 		defs = append(defs, quote(c.Name)+" "+c.Type)
 		names = append(names, c.Name+" "+c.Type)
 	}
 	out.columns = strings.Join(names, ", ")
-	must("CREATE TABLE scratch.main.t (" + strings.Join(defs, ", ") + ", _elt_load_id text)")
-	out.staged, err = Insert(ctx, s, "scratch.main.t", f, `'l1' AS "_elt_load_id"`, func(r scan.Reject) error {
+	must("CREATE TABLE scratch.main.t (" + strings.Join(defs, ", ") + ", _elt_load_id text DEFAULT 'l1')")
+	out.staged, err = looked.Insert(ctx, s, "scratch.main.t", func(r scan.Reject) error {
 		out.rejects = append(out.rejects, r.Locator+" | "+r.Reason+" | "+r.Payload)
 		return nil
 	})

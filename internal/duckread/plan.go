@@ -40,9 +40,6 @@ type group struct {
 }
 
 func makePlan(ctx context.Context, e Execer, f scan.Files) (*plan, error) {
-	if _, err := stamps(f.Paths); err != nil {
-		return nil, err
-	}
 	p := &plan{f: f}
 	if err := p.look(); err != nil {
 		return nil, err

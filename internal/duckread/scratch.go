@@ -139,10 +139,11 @@ func (s *scratch) close() error {
 const scratchTable = "scratch.main.files"
 
 func (s *scratch) read(ctx context.Context, f scan.Files, reject func(scan.Reject) error) (*reader, error) {
-	cols, err := Columns(ctx, s, f)
+	looked, err := Look(ctx, s, f)
 	if err != nil {
 		return nil, err
 	}
+	cols := looked.Columns()
 	defs := make([]string, len(cols))
 	for i, c := range cols {
 		defs[i] = quote(c.Name) + " " + c.Type
@@ -152,7 +153,7 @@ func (s *scratch) read(ctx context.Context, f scan.Files, reject func(scan.Rejec
 			return nil, of(f.Paths, err)
 		}
 	}
-	if _, err := Insert(ctx, s, scratchTable, f, "", reject); err != nil {
+	if _, err := looked.Insert(ctx, s, scratchTable, reject); err != nil {
 		return nil, err
 	}
 	if _, err := s.Exec(ctx, "COMMIT"); err != nil {

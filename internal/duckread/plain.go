@@ -22,15 +22,19 @@ func of(files []scan.File, err error) error {
 	if len(files) > 1 {
 		subject = fmt.Sprintf("%s and %d more", files[0].Name, len(files)-1)
 	}
+	blamed := false
 	for _, f := range files {
-		if mentions(text, f.Path) {
+		if blamed = mentions(text, f.Path); blamed {
 			subject = f.Name
 			text = strings.ReplaceAll(text, f.Path, f.Name)
 			break
 		}
 	}
 	var engine *duckdb.Error
-	if errors.As(err, &engine) && engine.Type == duckdb.ErrorTypeInvalidInput {
+	if errors.As(err, &engine) && engine.Type == duckdb.ErrorTypeIO && !blamed { // what is written is to blame, not what is read
+		return &plainError{text: text, err: err}
+	}
+	if engine != nil && engine.Type == duckdb.ErrorTypeInvalidInput {
 		text = diagnosis(strings.TrimPrefix(text, "Invalid Input Error: "), subject, files[0])
 	}
 	return fmt.Errorf("read %s: %w", subject, &plainError{text: text, err: err})

@@ -24,7 +24,8 @@ func TestErrorsNameTheFile(t *testing.T) {
 			"read data/a.parquet2: the Parquet data is damaged or cut off (No magic bytes found at end); fetch the file again, or move it out of the pattern"},
 		{duckdb.ErrorTypeInvalidInput, "Invalid Input Error: bad page",
 			"read data/a.parquet and 1 more: the Parquet data is damaged or cut off (bad page); fetch the file again, or move it out of the pattern"},
-		{duckdb.ErrorTypeIO, "IO Error: no\n\nLINE 1: SELECT", "read data/a.parquet and 1 more: IO Error: no"},
+		{duckdb.ErrorTypeIO, "IO Error: Could not read \"/p/data/a.parquet\": gone\n\nLINE 1: SELECT", `read data/a.parquet: IO Error: Could not read "data/a.parquet": gone`},
+		{duckdb.ErrorTypeIO, `IO Error: Could not write file "/wh.duckdb": No space left on device`, `IO Error: Could not write file "/wh.duckdb": No space left on device`},
 	} {
 		engine := &duckdb.Error{Type: c.typ, Msg: c.says}
 		err := of(files, engine)

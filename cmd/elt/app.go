@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +19,6 @@ import (
 	"elt/internal/secret"
 	"elt/internal/settings"
 	"elt/internal/warehouse"
-	"elt/scheduler"
 )
 
 // app is the program with its surroundings, so that tests run it in process.
@@ -32,6 +28,7 @@ type app struct {
 	env      func(string) (string, bool)
 	flags    settings.Settings
 	project  *project.Project // once loaded: its secrets are kept out of errors
+	signals  *signals         // nil, as in tests that run in process: none are caught
 	backoff  retry.Backoff    // between the tries of a step; zero, as in tests: none
 	// wrap, where set, stands between elt and its warehouse: tests fail and kill there.
 	wrap func(warehouse.Driver) warehouse.Driver
@@ -47,6 +44,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	err := known(root, args)
 	if err == nil {
 		err = root.ExecuteContext(ctx)
+	}
+	if cut := interruption(ctx, err); cut != nil {
+		err = cut
 	}
 	if err != nil && err.Error() != "" {
 		fmt.Fprintln(a.err, "elt: "+report.Visible(a.redact(err.Error()), "\n\t"))
@@ -138,36 +138,6 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usage("%s takes no arguments, got %q\n     see: %s --help", cmd.CommandPath(), args, cmd.CommandPath())
 	}
 	return nil
-}
-
-// signals returns a context that ends at the second signal, and a channel that
-// closes at the first: running steps may end, no more are started.
-func signals(ctx context.Context) (context.Context, <-chan struct{}, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	drain, caught := make(chan struct{}), make(chan os.Signal, 2)
-	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
-	stopped := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-caught:
-			close(drain)
-		case <-stopped:
-			return
-		}
-		select {
-		case <-caught:
-			cancel(scheduler.ErrInterrupted)
-		case <-stopped:
-		}
-	}()
-	return ctx, drain, func() {
-		signal.Stop(caught)
-		close(stopped)
-		<-done
-		cancel(nil)
-	}
 }
 
 // joinErr is errors.Join for deferred closers.

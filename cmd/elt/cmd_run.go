@@ -118,8 +118,8 @@ func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, ste
 		return end, err
 	}
 	defer func() { joinErr(&err, log.Close()) }()
-	ctx, drain, stop := signals(ctx)
-	defer stop()
+	drain := a.signals.begin()
+	defer a.signals.end()
 	_, shown, err := engine(s.target)
 	if err != nil {
 		return end, err

@@ -13,5 +13,5 @@ import (
 func main() {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, wrap: failpoint(os.LookupEnv),
 		backoff: retry.Backoff{Base: time.Second, Max: time.Minute}}
-	os.Exit(a.run(context.Background(), os.Args[1:]))
+	os.Exit(a.main(context.Background(), os.Args[1:]))
 }

@@ -50,7 +50,7 @@ func TestChildProcess(*testing.T) {
 			return os.LookupEnv(name)
 		}
 	}
-	os.Exit(a.run(context.Background(), flag.Args()))
+	os.Exit(a.main(context.Background(), flag.Args()))
 }
 
 // holdDriver holds, once a run is recorded, the first statement about a mart.
@@ -210,6 +210,16 @@ func (c *child) wantExit(t *testing.T, code int) {
 	}
 }
 
+// wantTold wants each text in what the child, which has ended, told.
+func (c *child) wantTold(t *testing.T, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(c.out.String(), text) {
+			t.Errorf("%q is not told:\n%s", text, &c.out)
+		}
+	}
+}
+
 // statuses reads NAME=STATUS of the query's two columns from the closed warehouse.
 func statuses(t *testing.T, dir, query string) string {
 	t.Helper()
@@ -261,6 +271,31 @@ func TestSecondRunOnAFileThatIsOwned(t *testing.T) {
 	}
 }
 
+// A SIGTERM while a run waits for the file ends it at once, in one line.
+func TestSIGTERMWhileWaitingForTheFile(t *testing.T) {
+	t.Parallel()
+	c := holding(t)
+	path := filepath.Join(c.dir, "elt.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("push: fake"), []byte("push: fake, wait_for_lock: 1h"), 1)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked := filepath.Join(c.dir, "child.asked")
+	waiting := start(t, c.dir, append(os.Environ(), "WAREHOUSE=duckdb:wh.duckdb", "ELT_TEST_ASKED="+asked), "-C", c.dir, "run")
+	waiting.until(t, "the second run has read its project", func() bool { return exists(asked) })
+	waiting.signal(t, syscall.SIGTERM)
+	waiting.wantExit(t, exitInterrupted)
+	if told := strings.TrimSpace(waiting.out.String()); !strings.HasPrefix(told, "elt: interrupted") || strings.Contains(told, "\n") {
+		t.Errorf("told:\n%s", told)
+	}
+	c.release(t)
+	c.wantExit(t, exitOK)
+}
+
 // Who looks while a run is on is answered by the process that runs.
 func TestLookWhileARunIsOn(t *testing.T) {
 	t.Parallel()
@@ -295,6 +330,7 @@ func TestSIGTERMDrainsTheRun(t *testing.T) {
 	if got, want := statuses(t, c.dir, stepsQuery), "extract:shop.orders=ok extract:shop.people=ok model:marts.people=ok sync:people=interrupted"; got != want {
 		t.Errorf("steps: %s\nwant:  %s", got, want)
 	}
+	c.wantTold(t, "interrupted people: not started", "elt run people")
 	mustRun(t, c.dir, "duckdb:wh.duckdb")
 }
 
@@ -311,6 +347,7 @@ func TestSecondSIGTERMCancelsTheRun(t *testing.T) {
 	if got := statuses(t, c.dir, stepsQuery); !strings.Contains(got, "model:marts.people=interrupted sync:people=interrupted") {
 		t.Errorf("steps: %s", got)
 	}
+	c.wantTold(t, "interrupted marts.people: cut short", "readers still see", "elt run people marts.people")
 	if got := dump(t, c.dir, "duckdb:wh.duckdb", "marts.people"); got != "no table\n" {
 		t.Errorf("a cancelled build left\n%s", got)
 	}

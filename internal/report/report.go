@@ -67,6 +67,7 @@ type Plain struct {
 	w        io.Writer
 	loc      *time.Location
 	verbose  bool
+	target   string
 	warnings []event.Warning
 	failures []event.Step
 	blocked  []event.Step
@@ -84,6 +85,7 @@ func (p *Plain) Emit(e event.Event) {
 	case e.Progress != nil && p.verbose:
 		fmt.Fprintf(p.w, "%-8s %-22s %s rows so far\n", e.Progress.Kind, e.Progress.Name, Number(e.Progress.Rows))
 	case e.Start != nil:
+		p.target = e.Start.Target
 		fmt.Fprintln(p.w, p.start(e.Run, *e.Start))
 	case e.Step != nil:
 		p.note(*e.Step)
@@ -159,11 +161,15 @@ func (p *Plain) end(run string, e event.End) {
 		}
 	}
 	for _, s := range p.failures {
+		if s.Status == event.Interrupted {
+			continue // told below, all at once
+		}
 		fmt.Fprintf(p.w, "%-8s %s: %s\n", s.Status, s.Name, strings.ReplaceAll(Visible(s.Error, "\n\t"), "\n", "\n         "))
 	}
 	if n := len(p.blocked); n > 0 {
 		fmt.Fprintf(p.w, "%-8s %d downstream: %s\n", "blocked", n, names(p.blocked))
 	}
+	p.interrupted()
 	fmt.Fprintln(p.w, p.last(run, e))
 }
 

@@ -180,14 +180,15 @@ func failAt(t *testing.T, addr string, call int, before, reached bool, clean map
 
 // A SIGKILL at calls of the re-executed binary; a clean rerun ends where a run
 // without faults ends, nothing lost, nothing doubled.
-func TestKillAtFailpoints(t *testing.T) {
-	t.Parallel()
-	dir, addr := faultProject(t, "duckdb")
+func TestKillAtFailpoints(t *testing.T) { onBoth(t, killAtFailpoints) }
+
+func killAtFailpoints(t *testing.T, engine string) {
+	dir, addr := faultProject(t, engine)
 	mustRun(t, dir, addr)
 	clean := outcome(t, faultCase, dir, addr)
 	killed := 0
 	for _, at := range []int{3, -9, 20, -33, 47, -60, 90, -120, 150, -200} {
-		dir, addr := faultProject(t, "duckdb")
+		dir, addr := faultProject(t, engine)
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChildElt$")
 		cmd.Env = append(os.Environ(), "ELT_TEST_CHILD="+dir, "WAREHOUSE="+addr, "ELT_FAILPOINT="+strconv.Itoa(at), "HOME="+dir)
 		err := cmd.Run()

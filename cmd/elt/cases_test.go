@@ -130,6 +130,11 @@ func step(t *testing.T, dir, addr, line string, stdout *strings.Builder, stderr 
 // elt runs a command line in process, in dir, on the warehouse at addr.
 func elt(t *testing.T, dir, addr string, stderr *bytes.Buffer, wrap func(warehouse.Driver) warehouse.Driver, args ...string) (int, string) {
 	t.Helper()
+	return eltContext(context.WithoutCancel(t.Context()), dir, addr, stderr, wrap, args...)
+}
+
+// eltContext is elt in a context that a test may cancel.
+func eltContext(ctx context.Context, dir, addr string, stderr *bytes.Buffer, wrap func(warehouse.Driver) warehouse.Driver, args ...string) (int, string) {
 	var out bytes.Buffer
 	sourceURL, _ := sources.Load(dir)
 	a := &app{in: strings.NewReader(""), out: &out, err: stderr, wrap: wrap, env: func(name string) (string, bool) {
@@ -143,7 +148,7 @@ func elt(t *testing.T, dir, addr string, stderr *bytes.Buffer, wrap func(warehou
 		}
 		return "", false
 	}}
-	code := a.run(context.WithoutCancel(t.Context()), append([]string{"-C", dir}, args...))
+	code := a.run(ctx, append([]string{"-C", dir}, args...))
 	return code, out.String()
 }
 

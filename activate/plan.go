@@ -60,7 +60,7 @@ func NewPlan(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync) 
 		return nil, err
 	}
 	p := newPlan(db, st, sync)
-	held, release, err := db.Lock(ctx, "sync "+p.table.Name)
+	held, release, err := db.Lock(ctx, lockName(p.table.Name))
 	if err != nil {
 		return nil, fmt.Errorf("sync %s: %w", sync.Name, err)
 	}
@@ -85,8 +85,8 @@ func newPlan(db *warehouse.DB, st *state.Store, sync Sync) *Plan {
 	name := Fingerprint(st.Project(), st.Target(), sync.Name, sync.TargetFP)
 	return &Plan{
 		db: db, store: st, sync: sync.sorted(), start: time.Now(),
-		table: warehouse.Table{Schema: warehouse.StateSchema, Name: warehouse.Reserved + "plan_" + name},
-		out:   warehouse.Table{Schema: warehouse.StateSchema, Name: warehouse.Reserved + "out_" + name},
+		table: warehouse.Table{Schema: warehouse.StateSchema, Name: planPrefix + name},
+		out:   warehouse.Table{Schema: warehouse.StateSchema, Name: outPrefix + name},
 	}
 }
 

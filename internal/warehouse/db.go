@@ -111,46 +111,40 @@ func (db *DB) Aside(ctx context.Context, aside Table, fn func(ctx context.Contex
 }
 
 // change runs fn in a transaction and commits it. committing tells that the
-// error is that of COMMIT. token "" is none.
+// error is that of COMMIT. token "" is none. A panic rolls back before it goes on.
 func (db *DB) change(ctx context.Context, token string, fn func(ctx context.Context, tx *Tx) error) (committing bool, err error) {
 	dtx, err := db.driver.Begin(ctx, false)
 	if err != nil {
 		return false, err
 	}
+	committed := false
+	defer func() {
+		if committed {
+			return
+		}
+		if ended := dtx.Rollback(cleanup(ctx)); !committing {
+			err = errors.Join(err, ended)
+		}
+	}()
 	if token != "" {
 		if err := insertToken(ctx, dtx, token); err != nil {
-			return false, errors.Join(err, dtx.Rollback(cleanup(ctx)))
+			return false, err
 		}
 	}
 	tx := &Tx{driver: dtx, dialect: db.driver.Dialect()}
-	err = run(ctx, tx, fn)
+	err = fn(ctx, tx)
 	if err == nil {
 		err = tx.poison
 	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
-		return false, errors.Join(err, dtx.Rollback(cleanup(ctx)))
+		return false, err
 	}
-	if err := ctx.Err(); err != nil {
-		return false, errors.Join(context.Cause(ctx), dtx.Rollback(cleanup(ctx)))
-	}
-	if err := dtx.Commit(context.WithoutCancel(ctx)); err != nil {
-		_ = dtx.Rollback(cleanup(ctx))
-		return true, err
-	}
-	return false, nil
-}
-
-// run turns a panic of fn into a rollback before the panic goes on.
-func run(ctx context.Context, tx *Tx, fn func(ctx context.Context, tx *Tx) error) error {
-	finished := false
-	defer func() {
-		if !finished {
-			_ = tx.driver.Rollback(cleanup(ctx))
-		}
-	}()
-	err := fn(ctx, tx)
-	finished = true
-	return err
+	err = dtx.Commit(context.WithoutCancel(ctx))
+	committed = err == nil
+	return true, err
 }
 
 func insertToken(ctx context.Context, tx DriverTx, token string) error {

@@ -185,16 +185,9 @@ func (r *runner) attempt(ctx context.Context, s *Step) outcome {
 	for try := 1; ; try++ {
 		o.Result, o.err = once(ctx, s)
 		class, after := retry.Of(o.err)
-		if o.err == nil || class != retry.Transient || try > r.opts.Retries {
+		if o.err == nil || class != retry.Transient || try > r.opts.Retries || !r.wait(ctx, r.opts.Backoff.Wait(try, after)) {
 			break
 		}
-		select {
-		case <-ctx.Done():
-		case <-r.opts.Drain: // no new try after a signal
-		case <-time.After(r.opts.Backoff.Wait(try, after)):
-			continue
-		}
-		break
 	}
 	o.Result.Took = r.opts.Now().Sub(began)
 	var unrecorded *RecordError
@@ -214,6 +207,17 @@ func (r *runner) attempt(ctx context.Context, s *Step) outcome {
 		o.Error, o.Stack = o.err.Error(), crash.Stack(o.err)
 	}
 	return o
+}
+
+// wait lets d pass before another try; false when there should be none: the run
+// ends, or a signal has come, however short d is.
+func (r *runner) wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+	case <-r.opts.Drain:
+	case <-time.After(d):
+	}
+	return ctx.Err() == nil && !isClosed(r.opts.Drain)
 }
 
 // once runs s one time, within its timeout; a panic becomes an error.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"elt/internal/retry"
 	"elt/internal/warehouse"
 )
 
@@ -133,10 +134,13 @@ func (p *publisher) publishNothing(ctx context.Context, existing []warehouse.Col
 	return nil
 }
 
-// becameTable is for a load whose stage is the table already.
+// becameTable is for a load whose stage is the table already. A stage that is not
+// there for another reason, such as a scratch database that ended with the file
+// that it belongs to, has lost its rows; that none were staged does not make that
+// good, since a load of no rows deletes rows too.
 func (p *publisher) becameTable(ctx context.Context, existing []warehouse.Column) error {
-	gone := errors.New("its staged rows are gone; run again")
-	if _, ok := find(existing, warehouse.ColLoadID); !ok {
+	gone := retry.AsTransient(errors.New("its staged rows are gone; run again"))
+	if _, ok := find(existing, warehouse.ColLoadID); !ok || !p.staged.becameTable {
 		return gone
 	}
 	n, err := count(ctx, p.tx, `SELECT count(*) FROM `+p.table.String()+ofLoad, p.staged.contract.LoadID)

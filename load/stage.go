@@ -32,6 +32,7 @@ type Staged struct {
 
 	read, rows, quarantined, discarded int64
 	checksum                           string
+	becameTable                        bool   // the last publish gave the stage the name of its table
 	sealed                             string // Postgres: the transaction after which nothing changed in the stage
 }
 

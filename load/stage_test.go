@@ -211,13 +211,19 @@ func TestSweepDropsWhatACrashLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		run(t, db, "l2", given(standard(), "["+day1+"]"), load.Target{Disposition: load.Append})
-		if err := load.Sweep(t.Context(), db, "elsewhere"); err != nil {
+		if err := load.Sweep(t.Context(), db, []string{"elsewhere"}); err != nil {
 			t.Fatal(err)
 		}
 		if aside(t, db) == "" {
 			t.Error("swept a schema that was not named")
 		}
-		if err := load.Sweep(t.Context(), db); err != nil {
+		if err := load.Sweep(t.Context(), db, nil); err != nil { // a project without sources
+			t.Fatal(err)
+		}
+		if aside(t, db) == "" {
+			t.Error("swept without the name of a schema")
+		}
+		if err := load.Sweep(t.Context(), db, []string{"shop"}); err != nil {
 			t.Fatal(err)
 		}
 		same(t, "left aside", aside(t, db), "")

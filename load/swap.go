@@ -103,6 +103,7 @@ func (p *publisher) adopt(ctx context.Context) error {
 		}
 	}
 	_, err := p.tx.Exec(ctx, `ALTER TABLE `+p.src.String()+` RENAME TO `+warehouse.Quote(p.table.Name))
+	p.staged.becameTable = p.src == p.staged.table
 	return err
 }
 

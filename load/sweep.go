@@ -3,24 +3,25 @@ package load
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"elt/internal/rows"
 	"elt/internal/warehouse"
 )
 
-// Sweep drops the tables that a crashed load left in schemas, in all of them
-// when none are named. The caller makes sure that no load is under way there.
-func Sweep(ctx context.Context, db *warehouse.DB, schemas ...string) error {
-	var left []warehouse.Table
-	only := map[string]bool{}
-	for _, s := range schemas {
-		only[s] = true
+// Sweep drops the tables that a crashed load left in schemas, and in no others:
+// a warehouse may hold those of other projects, whose loads are under way. The
+// caller makes sure that no load is under way in schemas.
+func Sweep(ctx context.Context, db *warehouse.DB, schemas []string) error {
+	if len(schemas) == 0 {
+		return nil
 	}
+	var left []warehouse.Table
 	q := `SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'
 		AND table_catalog = current_database() ORDER BY 1, 2`
 	err := warehouse.Each(ctx, db, q, func(r rows.Row) error {
 		t := warehouse.Table{Schema: r.String(0), Name: r.String(1)}
-		if t.Schema != warehouse.StateSchema && isAside(t.Name) && (len(only) == 0 || only[t.Schema]) {
+		if t.Schema != warehouse.StateSchema && isAside(t.Name) && slices.Contains(schemas, t.Schema) {
 			left = append(left, t)
 		}
 		return nil

@@ -115,5 +115,5 @@ func (p *Pipeline) sweep(ctx context.Context) error {
 	for _, src := range p.Project.Sources {
 		schemas = append(schemas, p.place(src.Name, "").Schema)
 	}
-	return errors.Join(load.Sweep(ctx, p.DB, schemas...), activate.Sweep(ctx, p.DB))
+	return errors.Join(load.Sweep(ctx, p.DB, schemas), activate.Sweep(ctx, p.DB))
 }

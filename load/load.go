@@ -75,8 +75,11 @@ type Target struct {
 	Cursor string
 	// Time is the column that Window compares.
 	Time string
-	// Window bounds what Window replaces.
+	// Window bounds what Window replaces. Without bounds that is the whole table,
+	// which only a read that is Full may do.
 	Window window.Window
+	// Full says that the source was read from the beginning to its end.
+	Full bool
 	// OnEmpty is EmptyFail, EmptyKeep or EmptyReplace.
 	OnEmpty string
 	// Distinct makes Replace keep one row of each Key, the one that Merge would.
@@ -146,6 +149,10 @@ func (t *Target) validate() error {
 	case Window:
 		if t.Time == "" {
 			return errors.New("load: window needs a time column; add `time:` to the stream")
+		}
+		if t.Window.IsZero() && !t.Full {
+			return errors.New("load: window without a window would replace the whole table with what was read of the source; " +
+				"use `load: merge` for what is read by a cursor, and `load: file` for files")
 		}
 	default:
 		return fmt.Errorf("load: %q is unknown; expected append, replace, merge, window or file", t.Disposition)

@@ -80,11 +80,11 @@ func list(names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// sameKey is the condition that rows a and b have the same key.
+// sameKey is the condition that rows a and b have the same key, or the same lack of one.
 func sameKey(a, b string, key []string) string {
 	parts := make([]string, len(key))
 	for i, k := range key {
-		parts[i] = a + "." + warehouse.Quote(k) + " = " + b + "." + warehouse.Quote(k)
+		parts[i] = a + "." + warehouse.Quote(k) + " IS NOT DISTINCT FROM " + b + "." + warehouse.Quote(k)
 	}
 	return strings.Join(parts, " AND ")
 }

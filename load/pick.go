@@ -67,11 +67,16 @@ func (p *publisher) pick(ctx context.Context, g growth, how picking) (growth, er
 
 // isNew is the condition that the table does not have the row already: one of
 // the same content under its key. For a merge it must be the only one under the
-// key, since a merge leaves no other.
+// key, since a merge leaves no other. An append takes rows without a key, or
+// with a part of it, too: they are known by their content alone.
 func (p *publisher) isNew(g growth, hash string) string {
 	key := p.targetKey(g)
 	old := `SELECT ` + list(key) + `, ` + hash + ` AS _elt_hash FROM ` + p.table.String() + ` AS o` +
 		` WHERE EXISTS (SELECT 1 FROM ` + p.staged.table.String() + ` AS k WHERE ` + p.keyMatch(g, "o", "k") + `)`
+	if p.to.Disposition == Append {
+		old += ` UNION ALL SELECT ` + list(key) + `, ` + hash + ` AS _elt_hash FROM ` + p.table.String() + ` AS o WHERE (` + nullKey(key) + `)` +
+			` AND EXISTS (SELECT 1 FROM ` + p.staged.table.String() + ` AS k WHERE ` + nullKey(p.to.Key) + `)`
+	}
 	if p.to.Disposition == Merge {
 		old = `SELECT ` + list(key) + `, min(_elt_hash) AS _elt_hash FROM (` + old + `) AS h GROUP BY ` + list(key) + ` HAVING count(*) = 1`
 	}

@@ -256,9 +256,11 @@ func (p *publisher) change(ctx context.Context, staged, existing []warehouse.Col
 	if err := p.ensureIndexes(ctx, p.targetKey(g)); err != nil {
 		return err
 	}
-	picked := p.res.Superseded > 0 || p.to.Overlap && len(p.to.Key) > 0 && p.to.Disposition != File
+	// What is deleted with its window or file is written again, unchanged or not.
+	unchanged := p.to.Overlap && len(p.to.Key) > 0 && (p.to.Disposition == Append || p.to.Disposition == Merge)
+	picked := unchanged || p.res.Superseded > 0
 	if picked {
-		if g, err = p.pick(ctx, g, picking{unchanged: p.to.Overlap}); err != nil {
+		if g, err = p.pick(ctx, g, picking{unchanged: unchanged}); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ func TestDispositions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 				to := tt.to
-				to.Window = window.Window{}
+				to.Window, to.Full = window.Window{}, true
 				run(t, db, "l1", given(standard(), "["+day1+"]"), to)
 				res := run(t, db, "l2", given(standard(), "["+day2+"]"), tt.to)
 				same(t, "table", table(t, db, all), tt.want)
@@ -152,7 +152,7 @@ func TestOverlapLeavesUnchangedRowsAlone(t *testing.T) {
 }
 
 func TestInvariant5_EmptySourceNeverEmptiesATable(t *testing.T) {
-	for _, to := range []load.Target{{Disposition: load.Replace}, {Disposition: load.Window, Time: "at"}} {
+	for _, to := range []load.Target{{Disposition: load.Replace}, {Disposition: load.Window, Time: "at", Full: true}} {
 		t.Run(to.Disposition, func(t *testing.T) {
 			warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 				to := to

@@ -117,7 +117,7 @@ func (l *loading) open(ctx context.Context) (scan.Scan, error) {
 	}
 	l.loadID = LoadID(time.Now())
 	l.rejects = load.NewRejects(0)
-	if l.disposition() == load.Replace && !l.spec.Files {
+	if !l.spec.Files && (l.disposition() == load.Replace || l.spec.Cursor == "") {
 		l.from = "" // what replaces the table must be all of it
 	}
 	sc, err := streams[0].Open(ctx, extract.Request{From: l.from, Reject: l.rejects.Add})
@@ -189,7 +189,7 @@ func (l *loading) publish(ctx context.Context, tx *warehouse.Tx, staged *load.St
 	disposition := l.disposition()
 	l.done, err = staged.Publish(ctx, tx, load.Target{
 		Disposition: disposition, Key: l.key(), Cursor: l.spec.Cursor, Time: l.spec.Time,
-		OnEmpty: l.onEmpty(), Distinct: l.distinct(), Overlap: l.st.Lookback > 0,
+		OnEmpty: l.onEmpty(), Distinct: l.distinct(), Full: l.from == "", Overlap: l.overlap(disposition),
 	})
 	if err != nil {
 		return err
@@ -207,6 +207,16 @@ func (l *loading) publish(ctx context.Context, tx *warehouse.Tx, staged *load.St
 		return errCheck
 	}
 	return l.recordLoad(ctx, tx, columns, disposition, next)
+}
+
+// overlap reports whether the source may give rows that the table has already:
+// with a lookback, and without one at the cursor's value, where a source that has
+// a key leaves it to that key. A merge replaces those few; an append must not add them.
+func (l *loading) overlap(disposition string) bool {
+	if l.st.Lookback > 0 {
+		return true
+	}
+	return disposition == load.Append && !l.spec.Files && l.from != "" && len(l.key()) > 0
 }
 
 // onEmpty is what an empty read means. Files that did not change since the last

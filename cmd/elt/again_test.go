@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"elt/internal/testdb"
+)
+
+// rereading is a project whose one stream is read from a database again and again.
+type rereading struct {
+	t         *testing.T
+	dir, addr string
+	conn      *pgx.Conn
+}
+
+// eachRereading runs f with the stream events as given, on both engines.
+func eachRereading(t *testing.T, stream string, f func(*testing.T, *rereading)) {
+	for _, engine := range []string{"duckdb", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			r := &rereading{t: t, dir: t.TempDir(), addr: "duckdb:wh.duckdb"}
+			if engine == "postgres" {
+				r.addr = testdb.URL(t)
+			}
+			source := testdb.URL(t)
+			sources.Store(r.dir, source)
+			project := fmt.Sprintf(`version: 1
+name: again
+timezone: Europe/Berlin
+as_of: 2026-03-10T02:00:00+01:00
+connections:
+  db: {type: postgres, url: "${env:SOURCE_URL}"}
+targets:
+  dev: {warehouse: "${env:WAREHOUSE}", push: off}
+sources:
+  shop: {connection: db, streams: {events: {%s}}}
+`, stream)
+			if err := os.WriteFile(filepath.Join(r.dir, "elt.yaml"), []byte(project), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if r.conn, err = pgx.Connect(t.Context(), source); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = r.conn.Close(t.Context()) })
+			f(t, r)
+		})
+	}
+}
+
+func (r *rereading) exec(q string) {
+	r.t.Helper()
+	if _, err := r.conn.Exec(r.t.Context(), q); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// run runs elt, wants the exit code, and returns all that was told.
+func (r *rereading) run(want int) string {
+	r.t.Helper()
+	var stderr bytes.Buffer
+	code, out := elt(r.t, r.dir, r.addr, &stderr, nil, "run")
+	if code != want {
+		r.t.Fatalf("exit %d, want %d\n%s\n%s", code, want, out, &stderr)
+	}
+	return out + stderr.String()
+}
+
+// rows wants as many rows in the warehouse.
+func (r *rereading) rows(want int) {
+	r.t.Helper()
+	if n := strings.Count(dump(r.t, r.dir, r.addr, "shop.events"), "\n") - 1; n != want {
+		r.t.Errorf("%d rows in the warehouse, want %d", n, want)
+	}
+}
+
+func TestAnAppendWithAKeyAddsARowOnce(t *testing.T) {
+	t.Run("many rows at the cursor", func(t *testing.T) {
+		eachRereading(t, "cursor: at, load: append", func(t *testing.T, r *rereading) {
+			r.exec(`CREATE TABLE events (id bigint PRIMARY KEY, at timestamptz NOT NULL)`)
+			r.exec(`INSERT INTO events SELECT i, '2026-03-09 10:00:00+01' FROM generate_series(1, 1500) i`)
+			r.run(0)
+			r.run(0)
+			r.exec(`INSERT INTO events VALUES (1501, '2026-03-09 10:00:00+01')`)
+			r.run(0)
+			r.rows(1501)
+		})
+	})
+	t.Run("columns go and change their type", func(t *testing.T) {
+		eachRereading(t, "cursor: at, load: append", func(t *testing.T, r *rereading) {
+			r.exec(`CREATE TABLE events (id bigint PRIMARY KEY, at timestamptz NOT NULL, amount numeric(10,2), note text)`)
+			r.exec(`INSERT INTO events SELECT i, '2026-03-09 10:00:00+01', i, 'n' FROM generate_series(1, 10) i`)
+			r.run(0)
+			r.exec(`ALTER TABLE events DROP COLUMN note`)
+			r.run(0)
+			r.exec(`ALTER TABLE events ALTER COLUMN amount TYPE numeric(12,2)`)
+			r.run(0)
+			r.rows(10)
+		})
+	})
+	t.Run("a key of NULL and a lookback", func(t *testing.T) {
+		eachRereading(t, "cursor: at, key: id, load: append, lookback: 1h", func(t *testing.T, r *rereading) {
+			r.exec(`CREATE TABLE events (id bigint, at timestamptz)`)
+			r.exec(`INSERT INTO events VALUES (NULL, '2026-03-09 10:00:00+01'), (2, '2026-03-09 10:00:00+01')`)
+			r.run(0)
+			r.run(0)
+			r.run(0)
+			r.rows(2)
+		})
+	})
+}
+
+func TestLoadWindowWithoutACursorReplacesAll(t *testing.T) {
+	eachRereading(t, "time: at, key: id, load: window", func(t *testing.T, r *rereading) {
+		r.exec(`CREATE TABLE events (id bigint PRIMARY KEY, at timestamptz)`)
+		r.exec(`INSERT INTO events SELECT i, timestamptz '2026-03-09 10:00:00+01' + i * interval '1 second' FROM generate_series(1, 100) i`)
+		r.run(0)
+		r.exec(`DELETE FROM events WHERE id = 1`)
+		r.exec(`INSERT INTO events VALUES (1001, '2026-03-09 13:00:00+01')`)
+		r.run(0)
+		r.run(0)
+		r.rows(100)
+	})
+}

@@ -1,9 +1,14 @@
 package load_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"elt/internal/retry"
 	"elt/internal/scan"
@@ -55,5 +60,30 @@ func TestStageOfNoRowsThatIsGoneIsNoSuccess(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, "table", table(t, db, rows), "1")
+	})
+}
+
+// partsScan is a scan of the parts that it is given.
+type partsScan struct {
+	filesScan
+	parts []scan.Part
+}
+
+func (s partsScan) Parts() []scan.Part { return s.parts }
+
+func TestPartThatFailsEndsTheOthersAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	eachReading(t, dir, func(t *testing.T, db *warehouse.DB) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		endless := scan.Part{Open: func(ctx context.Context) (array.RecordReader, error) {
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		}}
+		missing := filesScan{files: []scan.File{{Path: filepath.Join(dir, "missing.csv"), Name: "missing.csv"}}}.Parts()[0]
+		_, err := load.Stage(ctx, db, partsScan{parts: []scan.Part{endless, missing}}, contract("l1"))
+		if err == nil || !strings.Contains(err.Error(), "missing.csv") || ctx.Err() != nil {
+			t.Errorf("error %v, time out %v", err, ctx.Err())
+		}
 	})
 }

@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -180,19 +179,30 @@ func (s *Staged) readParts(ctx context.Context, sc scan.Scan) error {
 	var stage sync.Mutex // one part at a time changes the stage's columns
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(sideBySide)
+	p := partReader{staged: s, total: &total, stage: &stage, known: sc.Schema()}
+	var native []scan.Files
+	for _, part := range parts {
+		if part.Files == nil {
+			continue
+		}
+		for _, f := range part.Files.Paths {
+			s.files = append(s.files, f.Name)
+		}
+		if s.db.Dialect().NativeFiles {
+			native = append(native, *part.Files)
+		}
+	}
+	g.Go(func() error { // one after the other: DuckDB reads a part with all its threads already
+		for _, files := range native {
+			if err := p.native(ctx, files); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	for i, part := range parts {
-		p := partReader{staged: s, total: &total, stage: &stage, known: sc.Schema()}
-		if part.Files != nil {
-			for _, f := range part.Files.Paths {
-				s.files = append(s.files, f.Name)
-			}
-			if s.db.Dialect().NativeFiles {
-				// DuckDB reads a part with all its threads already.
-				if err := p.native(ctx, *part.Files); err != nil {
-					return errors.Join(err, g.Wait())
-				}
-				continue
-			}
+		if part.Files != nil && s.db.Dialect().NativeFiles {
+			continue
 		}
 		g.Go(func() error {
 			err := p.append(ctx, part)

@@ -128,3 +128,59 @@ func TestLoadWindowWithoutACursorReplacesAll(t *testing.T) {
 		r.rows(100)
 	})
 }
+
+// TestRowsWithoutACursorAreAppendedOnce is about those that null_cursor: include
+// reads on every run.
+func TestRowsWithoutACursorAreAppendedOnce(t *testing.T) {
+	for name, tt := range map[string]struct{ stream, typ, none string }{
+		"NULL":               {"cursor: at, load: append, null_cursor: include", "timestamptz", "NULL"},
+		"infinity: null":     {"cursor: at, load: append, null_cursor: include, infinity: 'null'", "date", "'infinity'"},
+		"NaN":                {"cursor: at, load: append, null_cursor: include", "double precision", "'NaN'"},
+		"an infinite number": {"cursor: at, load: append, null_cursor: include", "double precision", "'infinity'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachRereading(t, tt.stream, func(t *testing.T, r *rereading) {
+				r.exec(`CREATE TABLE events (id bigint, at ` + tt.typ + `)`)
+				value := "'2026-03-0%d'"
+				if tt.typ == "double precision" {
+					value = "%d"
+				}
+				r.exec(`INSERT INTO events VALUES (1, ` + tt.none + `), (2, ` + fmt.Sprintf(value, 1) + `)`)
+				if told := r.run(1); !strings.Contains(told, "add key: COLUMN, or say null_cursor: exclude") {
+					t.Errorf("without a key:\n%s", told)
+				}
+				r.exec(`ALTER TABLE events ADD PRIMARY KEY (id)`)
+				r.run(0)
+				r.exec(`INSERT INTO events VALUES (3, ` + tt.none + `), (4, ` + fmt.Sprintf(value, 2) + `)`)
+				r.run(0)
+				r.run(0)
+				r.rows(4)
+			})
+		})
+	}
+}
+
+func TestRowsThatAllLackACursorAreAppendedOnce(t *testing.T) {
+	eachRereading(t, "cursor: at, load: append, null_cursor: include", func(t *testing.T, r *rereading) {
+		r.exec(`CREATE TABLE events (id bigint PRIMARY KEY, at date)`)
+		r.exec(`INSERT INTO events VALUES (1, NULL), (2, NULL)`)
+		r.run(0)
+		r.run(0)
+		r.rows(2)
+	})
+}
+
+// TestInfinityAsNullIsNoCursor: what is read as NULL is told of as NULL is.
+func TestInfinityAsNullIsNoCursor(t *testing.T) {
+	eachRereading(t, "cursor: at, load: append, infinity: 'null'", func(t *testing.T, r *rereading) {
+		r.exec(`CREATE TABLE events (id bigint, at date)`)
+		r.exec(`INSERT INTO events VALUES (1, 'infinity'), (2, '2026-03-09')`)
+		if told := r.run(1); !strings.Contains(told, "1 rows have no at (it is NULL, NaN or infinite)") {
+			t.Errorf("told:\n%s", told)
+		}
+		r.exec(`DELETE FROM events WHERE id = 1`)
+		r.run(0)
+		r.run(0)
+		r.rows(1)
+	})
+}

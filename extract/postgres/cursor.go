@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -44,6 +46,8 @@ func parseCursor(c scan.Cursor, s *stream) (*cursor, error) {
 		return nil, fmt.Errorf("the saved cursor has version %d, expected 1 or %d: %s", out.Version, cursorVersion, again)
 	case out.Column != s.cursor.Name:
 		return nil, fmt.Errorf("the saved cursor is of column %q, but the stream says cursor: %s; %s", out.Column, s.cursor.Name, again)
+	case slices.Contains([]string{"nan", "infinity", "-infinity"}, strings.ToLower(out.Value)) && s.endless() != "":
+		return nil, fmt.Errorf("the saved cursor is %s, behind which nothing is ever found; %s", out.Value, again)
 	case out.Type != family(s.cursor.found):
 		return nil, fmt.Errorf("the saved cursor is of type %s, but column %s is %s now; %s", out.Type, s.cursor.Name, s.cursor.Declared, again)
 	}
@@ -90,6 +94,29 @@ func family(f found) string {
 
 func isTime(oid uint32) bool {
 	return oid == pgtype.TimestampOID || oid == pgtype.TimestamptzOID || oid == pgtype.DateOID
+}
+
+// endless is the condition that the cursor column has a value that nothing, or
+// everything, comes after: it may not become the cursor. "": its type has none.
+func (s *stream) endless() string {
+	name := quote(s.cursor.Name)
+	switch oid := s.cursor.OID; {
+	case isTime(oid):
+		return "NOT isfinite(" + name + ")"
+	case oid == pgtype.Float4OID || oid == pgtype.Float8OID || oid == pgtype.NumericOID:
+		return name + "::text IN ('NaN', 'Infinity', '-Infinity')"
+	}
+	return ""
+}
+
+// noCursor is the condition of the rows that null_cursor is about. Infinite times
+// are set aside as bad rows unless they are read as NULL.
+func (s *stream) noCursor() string {
+	null := quote(s.cursor.Name) + " IS NULL"
+	if endless := s.endless(); endless != "" && (!isTime(s.cursor.OID) || s.options.Infinity == "null") {
+		return "(" + null + " OR " + endless + ")"
+	}
+	return null
 }
 
 // instant is a bound of a window in the type of the time column. Times without

@@ -72,20 +72,24 @@ func (sn *snapshot) measure(ctx context.Context) error {
 	c := sn.stream.cursor
 	name := quote(c.Name)
 	highest := "max(" + name + ")"
-	if isTime(c.OID) { // nothing comes after infinity: it may not become the cursor
-		highest += fmt.Sprintf(" FILTER (WHERE isfinite(%s))", name)
+	if endless := sn.stream.endless(); endless != "" {
+		highest += " FILTER (WHERE NOT (" + endless + "))"
 	}
 	if sn.from != nil && sn.stream.config.Lookback > 0 {
 		highest = fmt.Sprintf("greatest(%s, %s::%s)", highest, literal(sn.from.Value), c.Declared)
 	}
 	var nulls int64
 	var value *string
-	q := fmt.Sprintf("SELECT count(*), count(*) FILTER (WHERE %s IS NULL), (%s)::text %s", name, highest, from)
+	q := fmt.Sprintf("SELECT count(*), count(*) FILTER (WHERE %s), (%s)::text %s", sn.stream.noCursor(), highest, from)
 	if err := sn.conn.QueryRow(ctx, q, pgx.QueryExecModeSimpleProtocol).Scan(&sn.count, &nulls, &value); err != nil {
 		return fmt.Errorf("count the rows and find the last %s: %w", c.Name, wrap(ctx, err))
 	}
 	if policy := sn.stream.config.NullCursor; nulls > 0 && policy != "include" && policy != "exclude" {
-		return fmt.Errorf("%d rows have no %s, so that a later run could not find them: fill them, or say null_cursor: include or null_cursor: exclude", nulls, c.Name)
+		kinds := ""
+		if sn.stream.noCursor() != name+" IS NULL" {
+			kinds = " (it is NULL, NaN or infinite)"
+		}
+		return fmt.Errorf("%d rows have no %s%s, so that a later run could not find them: fill them, or say null_cursor: include or null_cursor: exclude", nulls, c.Name, kinds)
 	}
 	if sn.count == 0 || value == nil {
 		return nil

@@ -210,7 +210,7 @@ func (s *stream) after(sn *snapshot) error {
 	after := strings.Join(terms, " AND ")
 	switch {
 	case s.config.NullCursor == "exclude":
-		terms = append(terms, name+" IS NOT NULL")
+		terms = append(terms, "NOT ("+s.noCursor()+")")
 		after = strings.Join(terms, " AND ")
 	case after != "":
 		// Rows without a cursor are always in reach: to read them, or to tell of them.

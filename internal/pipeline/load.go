@@ -27,7 +27,7 @@ import (
 // that nobody can see yet, and the publish is short.
 func (p *Pipeline) load(ctx context.Context, src *project.Source, st *project.Stream) (res event.Result, err error) {
 	l := &loading{Pipeline: p, src: src, st: st, relation: src.Name + "." + st.Name, table: p.place(src.Name, st.Name)}
-	if l.rowChecks, l.tableChecks, err = splitChecks(st.Checks); err != nil {
+	if l.rowChecks, l.tableChecks, err = splitChecks(p.Graph.Checks(l.relation), l.table); err != nil {
 		return res, err
 	}
 	sc, err := l.open(ctx)
@@ -110,6 +110,10 @@ func (l *loading) open(ctx context.Context) (scan.Scan, error) {
 		return nil, fmt.Errorf("source %s has %d streams called %s, expected one", l.src.Name, len(streams), l.st.Name)
 	}
 	l.spec = streams[0].Spec()
+	if l.st.NullCursor == "include" && l.declared() == load.Append && len(l.key()) == 0 {
+		return nil, fmt.Errorf("null_cursor: include reads the rows without a %s on every run, and %s, which is appended and has no key, would get them each time: "+
+			"add key: COLUMN, or say null_cursor: exclude", l.spec.Cursor, l.relation)
+	}
 	if !l.FullRefresh {
 		if l.from, err = l.Store.Cursor(ctx, l.DB, l.relation); err != nil {
 			return nil, err
@@ -210,13 +214,11 @@ func (l *loading) publish(ctx context.Context, tx *warehouse.Tx, staged *load.St
 }
 
 // overlap reports whether the source may give rows that the table has already:
-// with a lookback, and without one at the cursor's value, where a source that has
-// a key leaves it to that key. A merge replaces those few; an append must not add them.
+// with a lookback, and without one those at the cursor's value, where a source
+// leaves them to the key, and those that have no cursor. A merge replaces these
+// few; an append must not add them.
 func (l *loading) overlap(disposition string) bool {
-	if l.st.Lookback > 0 {
-		return true
-	}
-	return disposition == load.Append && !l.spec.Files && l.from != "" && len(l.key()) > 0
+	return l.st.Lookback > 0 || disposition == load.Append && !l.spec.Files && l.spec.Cursor != "" && len(l.key()) > 0
 }
 
 // onEmpty is what an empty read means. Files that did not change since the last

@@ -209,12 +209,13 @@ func (l *loader) stream(d *yamlx.Decoder, s *Source, k kind, e yamlx.Entry) {
 	st.DecisionWindow, st.PII, st.Checks = keys.DecisionWindow, keys.PII, keys.Checks
 	st.Tags, st.Owner, st.Description = keys.Tags, keys.Owner, keys.Description
 	if len(*d.Errs) == before {
-		l.streamRules(d, st, o)
+		l.streamRules(d, s.Type, st, o)
 	}
 }
 
-// streamRules are the keys of a stream that need each other.
-func (l *loader) streamRules(d *yamlx.Decoder, st *Stream, o yamlx.Object) {
+// streamRules are the keys of a stream that need each other, or shut each other
+// out, in a source of type typ.
+func (l *loader) streamRules(d *yamlx.Decoder, typ string, st *Stream, o yamlx.Object) {
 	rule := func(bad bool, at, msg, hint string) {
 		if bad {
 			d.FailAt(o.At(at), msg, "", hint)
@@ -223,6 +224,10 @@ func (l *loader) streamRules(d *yamlx.Decoder, st *Stream, o yamlx.Object) {
 	noKey := len(st.Key) == 0
 	rule(st.Load == "merge" && noKey, "load", "load: merge without a key", "add key: COLUMN, what identifies a row")
 	rule(st.Load == "window" && st.Time == "", "load", "load: window without time", "add time: COLUMN, the time of the event")
+	rule(st.Load == "window" && st.Cursor != "", "load", "load: window with a cursor: a read of what is new holds no whole window, and would replace the rows that it lacks",
+		"load: merge with a key, or delete cursor to read all each time")
+	rule(st.Load == "window" && typ == "files", "load", "load: window of files: a run reads the files that are new, which hold no whole window",
+		"load: file, so that a rewritten file replaces its rows, or load: merge with a key")
 	rule(st.Lookback > 0 && noKey, "lookback", "lookback without a key: rows that are read again could not be told apart", "add key: COLUMN, or delete lookback")
 	rule(st.Lookback > 0 && st.Cursor == "", "lookback", "lookback without a cursor", "add cursor: COLUMN, or delete lookback")
 	rule(st.NullCursor != "" && st.Cursor == "", "null_cursor", "null_cursor without a cursor", "add cursor: COLUMN, or delete null_cursor")

@@ -20,25 +20,39 @@ type Model struct {
 // Columns tells of one table which of its columns may be personal.
 type Columns struct {
 	marked map[string]string // lower case -> where it comes from
-	free   map[string]bool   // known to be free, where unsure is set
-	unsure string            // every column that is not free may come from here; "": none
+	exact  bool              // no column has a name that the engine made up
+	unsure string            // every column may come from here; "": none
 }
 
 // Origin is the marked column, as schema.table.column, that the values of column
 // may come from; "" when they come from none.
-func (c Columns) Origin(column string) string {
-	name := strings.ToLower(column)
-	if from := c.marked[name]; from != "" {
+func (c Columns) Origin(column string) string { return c.origin(column, !c.exact) }
+
+// origin also takes a column for a marked one, with renamed, when its name is
+// what DuckDB makes of the second column of a name: name_1.
+func (c Columns) origin(column string, renamed bool) string {
+	if from := lookup(c.marked, strings.ToLower(column), renamed); from != "" {
 		return from
-	}
-	if c.free[name] {
-		return ""
 	}
 	return c.unsure
 }
 
-// Unsure is a marked column that any column may come from that is not known to
-// be free of it: the query cannot be followed. "": there is none.
+func lookup(marked map[string]string, name string, renamed bool) string {
+	for ok := true; ok; {
+		if from := marked[name]; from != "" {
+			return from
+		}
+		rest := strings.TrimRight(name, "0123456789")
+		ok = renamed && rest != name && (strings.HasSuffix(rest, "_") || strings.HasSuffix(rest, ":"))
+		if ok {
+			name = rest[:len(rest)-1]
+		}
+	}
+	return ""
+}
+
+// Unsure is a marked column that any column may come from: the query cannot be
+// followed. "": there is none.
 func (c Columns) Unsure() string { return c.unsure }
 
 // Any is one of the marked columns that the table's values may come from.
@@ -63,7 +77,7 @@ func (t Tables) Of(table string) Columns { return t[strings.ToLower(table)] }
 
 // Mark notes columns of a table as personal.
 func (t Tables) Mark(table string, columns ...string) {
-	c := Columns{marked: map[string]string{}}
+	c := Columns{marked: map[string]string{}, exact: true}
 	for _, name := range columns {
 		c.marked[strings.ToLower(name)] = table + "." + name
 	}
@@ -88,7 +102,7 @@ func (t Tables) follow(f sqlparse.Flow) Columns {
 			q.any = from
 		}
 	}
-	out := Columns{marked: map[string]string{}, free: map[string]bool{}}
+	out := Columns{marked: map[string]string{}}
 	if q.any == "" {
 		return out
 	}
@@ -97,8 +111,10 @@ func (t Tables) follow(f sqlparse.Flow) Columns {
 		return out
 	}
 	q.fill()
-	for _, item := range f.Inner {
-		if from := q.item(item); item.Name == "" && from != "" { // whatever the engine calls it
+	// An engine makes up the name of a column that has none, and may choose one that
+	// another column has.
+	for _, item := range slices.Concat(f.Inner, f.Outputs) {
+		if from := q.item(item); item.Name == "" && from != "" {
 			out.unsure = from
 			return out
 		}
@@ -138,26 +154,19 @@ func (q *query) fill() {
 // expression is made of; what a star brings keeps the name that it has.
 func (q *query) outputs(out *Columns) {
 	named := map[string]bool{}
-	star := false
+	out.exact = true
 	for _, item := range q.flow.Outputs {
-		from := q.item(item)
-		switch {
-		case item.Star:
-			star = true
+		out.exact = out.exact && item.Name != "" && !named[item.Name]
+		named[item.Name] = true
+		if item.Star {
 			q.star(item, out)
-		case item.Name == "" && from != "":
-			out.unsure = from
-		case from != "":
+		} else if from := q.item(item); from != "" {
 			out.marked[item.Name] = from
-		case item.Name != "":
-			named[item.Name] = true
 		}
 	}
-	if star {
-		return // a star may bring a second column of a name that is free by itself
-	}
-	for name := range named {
-		out.free[name] = out.marked[name] == ""
+	if len(q.flow.Outputs) == 1 && q.flow.Outputs[0].Star && len(q.flow.Inner) == 0 && len(q.flow.Derived) == 0 {
+		tables := slices.DeleteFunc(slices.Clone(q.relations), func(r relation) bool { return r.alias == "" })
+		out.exact = len(tables) == 1 && tables[0].columns.exact
 	}
 }
 
@@ -167,9 +176,10 @@ func (q *query) star(item sqlparse.Item, out *Columns) {
 	if len(item.Refs) > 0 && len(item.Refs[0]) > 0 {
 		of = item.Refs[0][len(item.Refs[0])-1]
 	}
-	found := of == "" || slices.Contains(q.flow.Derived, of)
+	derived := of == "" || slices.Contains(q.flow.Derived, of)
+	found := derived
 	for _, r := range q.relations {
-		if of != "" && r.alias != of && !slices.Contains(q.flow.Derived, of) {
+		if r.alias == "" || !derived && r.alias != of {
 			continue
 		}
 		found = true
@@ -180,7 +190,7 @@ func (q *query) star(item sqlparse.Item, out *Columns) {
 			out.unsure = r.columns.unsure
 		}
 	}
-	if !found { // the fields of a struct
+	if !found || of != "" && q.column(of) != "" { // the fields of a struct
 		out.unsure = q.any
 	}
 	for name, from := range q.inner {
@@ -247,13 +257,21 @@ func (q *query) qualified(alias, column string) (known bool, from string) {
 			}
 		}
 	}
-	return known && !slices.Contains(q.flow.Derived, alias), from
+	derived := slices.Contains(q.flow.Derived, alias)
+	if derived && slices.Contains(rowFunctions(), column) {
+		from = q.any
+	}
+	return known && !derived, from
 }
 
 // rowFunctions are functions of a whole row that Postgres also takes as if they
 // were columns: c.to_json is to_json(c).
 func rowFunctions() []string {
-	return []string{"to_json", "to_jsonb", "row_to_json", "hstore", "text", "varchar"}
+	return []string{
+		"to_json", "to_jsonb", "row_to_json", "json_build_array", "jsonb_build_array", "json_build_object", "jsonb_build_object",
+		"concat", "quote_literal", "quote_nullable", "hash_record", "record_out", "record_send", "pg_column_size",
+		"hstore", "text", "varchar",
+	}
 }
 
 // name is where a bare name may come from: a column, or a whole row.
@@ -266,11 +284,14 @@ func (q *query) name(name string) string {
 
 // column is where a column of that name, of whatever table, may come from.
 func (q *query) column(name string) string {
-	if from := q.inner[name]; from != "" {
+	if from := lookup(q.inner, name, true); from != "" {
 		return from
 	}
 	for _, r := range q.relations {
-		if from := r.columns.Origin(name); from != "" {
+		if r.alias == "" {
+			continue
+		}
+		if from := r.columns.origin(name, !r.columns.exact || len(q.flow.Inner)+len(q.flow.Derived) > 0); from != "" {
 			return from
 		}
 	}

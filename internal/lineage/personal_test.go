@@ -39,7 +39,7 @@ var queries = []struct {
 	{name: "a union of stars", sql: "select * from crm.people union all select * from (select id, sku from shop.orders) t", columns: "x", want: "x"},
 	{name: "a whole row", sql: "select id, to_json(c) as doc from shop.customers c", columns: "id doc", want: "doc"},
 	{name: "a whole row of a query", sql: "select to_json(t) as doc from (select email as e from shop.customers) t", columns: "doc", want: "doc"},
-	{name: "no name of its own", sql: "select id, upper(email) from shop.customers", columns: "id upper", want: "upper"},
+	{name: "no name of its own", sql: "select id, upper(email) from shop.customers", columns: "id upper", want: "id upper"},
 	{name: "no name of its own, below", sql: "select * from (select id, upper(email) from shop.customers) t", columns: "id upper", want: "id upper"},
 	{name: "what is joined and filtered by", sql: "select o.id from shop.orders o join shop.customers c on c.email = o.sku where c.name = 'x'", columns: "id", want: ""},
 	{name: "a window", sql: "select id, first_value(email) over (partition by id) as f, row_number() over (order by id) as r from shop.customers", columns: "id f r", want: "f"},

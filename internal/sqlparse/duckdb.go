@@ -63,6 +63,7 @@ func (p *duckParser) Parse(text string) (Query, error) {
 	w.walk(s.Statements[0].Node, nil)
 	q, err := finish(text, w.refs, w.columns, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
 	q.Flow = duckFlow(s.Statements[0].Node)
+	q.Flow.read(q.Refs)
 	return q, err
 }
 

@@ -1,6 +1,7 @@
 package sqlparse
 
 import (
+	"slices"
 	"strings"
 
 	pgquery "github.com/pganalyze/pg_query_go/v6"
@@ -26,12 +27,15 @@ func (f *pgFlows) query(s *pgquery.SelectStmt) []Item {
 			f.Opaque = true
 		}
 		f.list(names(cte.GetAliascolnames())...)
+		if cte.GetSearchClause() != nil || cte.GetCycleClause() != nil { // columns of their own, of whole rows
+			f.Opaque = true
+		}
 	}
 	if s.GetOp() != pgquery.SetOperation_SETOP_NONE {
 		return f.branches(f.query(s.GetLarg()), f.query(s.GetRarg()), false)
 	}
 	for _, n := range s.GetValuesLists() {
-		f.Opaque = f.Opaque || len(f.refs(n.ProtoReflect())) > 0
+		f.many(f.refs(n.ProtoReflect()))
 	}
 	for _, n := range s.GetFromClause() {
 		f.from(n)
@@ -47,8 +51,7 @@ func (f *pgFlows) from(n *pgquery.Node) {
 	switch {
 	case n.GetRangeVar() != nil:
 		v := n.GetRangeVar()
-		f.table(v.GetSchemaname(), v.GetRelname(), v.GetAlias().GetAliasname())
-		f.list(names(v.GetAlias().GetColnames())...)
+		f.table(v.GetSchemaname(), v.GetRelname(), v.GetAlias().GetAliasname(), names(v.GetAlias().GetColnames()))
 	case n.GetJoinExpr() != nil:
 		j := n.GetJoinExpr()
 		f.from(j.GetLarg())
@@ -63,11 +66,11 @@ func (f *pgFlows) from(n *pgquery.Node) {
 		f.derived(r.GetAlias())
 	case n.GetRangeFunction() != nil:
 		r := n.GetRangeFunction()
-		refs := f.refs(r.ProtoReflect())
+		for _, call := range r.GetFunctions() {
+			f.many(f.refs(call.ProtoReflect()))
+		}
 		f.derived(r.GetAlias())
-		f.Opaque = f.Opaque || len(refs) > 0 && len(r.GetAlias().GetColnames()) == 0
-	default:
-		f.refs(n.ProtoReflect())
+	default: // XMLTABLE, JSON_TABLE, TABLESAMPLE and what a later server brings
 		f.Opaque = true
 	}
 }
@@ -117,10 +120,8 @@ func (f *pgFlows) refs(m protoreflect.Message) [][]string {
 			return nil
 		}
 		return [][]string{parts} // a star with a qualifier is the whole row
-	case *pgquery.A_Star:
-		f.Opaque = true
-	case *pgquery.RangeVar:
-		f.table(node.GetSchemaname(), node.GetRelname(), node.GetAlias().GetAliasname())
+	case *pgquery.SelectStmt:
+		return f.value(f.query(node))
 	case *pgquery.NullTest:
 		return nil
 	case *pgquery.SubLink:
@@ -128,7 +129,13 @@ func (f *pgFlows) refs(m protoreflect.Message) [][]string {
 			return nil
 		}
 	case *pgquery.FuncCall:
-		if funcName(node) == "count" {
+		name := node.GetFuncname()
+		if funcName(node) == "count" && (len(name) == 1 || name[0].GetString_().GetSval() == "pg_catalog") {
+			return nil
+		}
+	default:
+		if !slices.Contains(pgFollowed(), m.Descriptor().Name()) { // such as all fields of a row
+			f.Opaque = true
 			return nil
 		}
 	}
@@ -149,6 +156,19 @@ func (f *pgFlows) refs(m protoreflect.Message) [][]string {
 		}
 	}
 	return out
+}
+
+// pgFollowed are the parts of an expression whose value is made of what stands
+// below them.
+func pgFollowed() []protoreflect.Name {
+	return []protoreflect.Name{
+		"Node", "List", "A_Const", "Integer", "Float", "Boolean", "String", "BitString", "A_Expr", "A_ArrayExpr", "A_Indirection", "A_Indices",
+		"BoolExpr", "BooleanTest", "CaseExpr", "CaseWhen", "CoalesceExpr", "CollateClause", "GroupingFunc", "MinMaxExpr",
+		"NamedArgExpr", "ResTarget", "RowExpr", "SQLValueFunction", "SortBy", "TypeCast", "TypeName", "WindowDef", "XmlExpr", "XmlSerialize",
+		"JsonAggConstructor", "JsonArgument", "JsonArrayAgg", "JsonArrayConstructor", "JsonArrayQueryConstructor", "JsonBehavior", "JsonFormat",
+		"JsonFuncExpr", "JsonIsPredicate", "JsonKeyValue", "JsonObjectAgg", "JsonObjectConstructor", "JsonOutput", "JsonParseExpr",
+		"JsonReturning", "JsonScalarExpr", "JsonSerializeExpr", "JsonValueExpr",
+	}
 }
 
 func names(list []*pgquery.Node) []string {

@@ -42,6 +42,7 @@ func (pgParser) Parse(text string) (Query, error) {
 	w.message(stmts[0].GetStmt().ProtoReflect(), nil)
 	q, err := finish(text, w.refs, w.columns, func(r Ref) int { return w.parts[r.Offset] }, w.errs)
 	q.Flow = pgFlow(stmts[0].GetStmt().GetSelectStmt())
+	q.Flow.read(q.Refs)
 	return q, err
 }
 
@@ -167,6 +168,7 @@ func (w *pgWalk) call(call *pgquery.FuncCall) {
 	for _, prefix := range []string{
 		"pg_read_", "pg_ls_", "pg_stat_file", "lo_", "dblink", "pg_terminate_", "pg_cancel_", "pg_reload_", "pg_advisory_",
 		"query_to_xml", "table_to_xml", "cursor_to_xml", "schema_to_xml", "database_to_xml", "set_config", "setval", "nextval", "pg_sleep",
+		"ts_stat", "ts_rewrite", "crosstab", "connectby", "xpath_table",
 	} {
 		if strings.HasPrefix(name, prefix) {
 			w.refuse(int(call.GetLocation()), fmt.Sprintf("function %s is not allowed here", name), "")

@@ -18,28 +18,64 @@ type DB struct {
 	driver Driver
 }
 
-const commitsTable = `_elt.commits`
+// commits is the table of commit tokens.
+func commits() Table { return Table{Schema: StateSchema, Name: "commits"} }
 
 // Open prepares d for Update: it makes schema _elt and the table of commit
 // tokens where they are missing. The DB owns d.
+//
+// Two processes that prepare one warehouse meet in a unique key of the catalog or
+// wait for each other there; the slower one looks again.
 func Open(ctx context.Context, d Driver) (*DB, error) {
-	db := &DB{driver: d}
-	tx, err := d.Begin(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	for _, q := range []string{
-		`CREATE SCHEMA IF NOT EXISTS _elt`,
-		`CREATE TABLE IF NOT EXISTS ` + commitsTable + ` (token text PRIMARY KEY, committed_at timestamp with time zone NOT NULL)`,
-	} {
-		if _, err := tx.Exec(ctx, q); err != nil {
-			return nil, errors.Join(fmt.Errorf("prepare the warehouse: %w", err), tx.Rollback(cleanup(ctx)))
+	const tries = 8
+	backoff := retry.Backoff{Base: 20 * time.Millisecond, Max: time.Second}
+	for try := 1; ; try++ {
+		err := prepare(ctx, d)
+		if err == nil {
+			return &DB{driver: d}, nil
+		}
+		if kind := KindOf(err); try == tries || kind != KindUnique && kind != KindConflict {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(backoff.Wait(try, 0)):
 		}
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare the warehouse: %w", err), tx.Rollback(cleanup(ctx)))
+}
+
+// prepare is one try of Open.
+func prepare(ctx context.Context, d Driver) error {
+	dtx, err := d.Begin(ctx, false)
+	if err != nil {
+		return err
 	}
-	return db, nil
+	defer func() { _ = dtx.Rollback(cleanup(ctx)) }() // nothing after Commit
+	if err := makeCommits(ctx, &Tx{driver: dtx, dialect: d.Dialect()}); err != nil {
+		return fmt.Errorf("prepare the warehouse: %w", err)
+	}
+	if err := dtx.Commit(ctx); err != nil {
+		return fmt.Errorf("prepare the warehouse: %w", err)
+	}
+	return nil
+}
+
+// makeCommits looks first: where all is there it neither waits nor needs a right.
+func makeCommits(ctx context.Context, tx *Tx) error {
+	cols, err := tx.Schema(ctx, commits())
+	if err != nil || len(cols) > 0 {
+		return err
+	}
+	for _, q := range []string{
+		`CREATE SCHEMA IF NOT EXISTS ` + Quote(StateSchema),
+		`CREATE TABLE IF NOT EXISTS ` + commits().String() + ` (token text PRIMARY KEY, committed_at timestamp with time zone NOT NULL)`,
+	} {
+		if _, err := tx.Exec(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // OpenReadOnly wraps d for Query alone; it writes nothing. The DB owns d.
@@ -148,7 +184,7 @@ func (db *DB) change(ctx context.Context, token string, fn func(ctx context.Cont
 }
 
 func insertToken(ctx context.Context, tx DriverTx, token string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO `+commitsTable+` (token, committed_at) VALUES ($1, $2)`, token, time.Now().UTC())
+	_, err := tx.Exec(ctx, `INSERT INTO `+commits().String()+` (token, committed_at) VALUES ($1, $2)`, token, time.Now().UTC())
 	return err
 }
 

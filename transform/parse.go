@@ -21,6 +21,8 @@ type Options struct {
 	Dir string
 	// Tables are the tables of sources, as schema.table.
 	Tables []string
+	// Checks are the declared checks of tables of sources.
+	Checks map[string][]yamlx.Check
 	// Zone is the project's time zone; nil: UTC.
 	Zone *time.Location
 	// Owner is the owner of models that name none.
@@ -53,15 +55,8 @@ func Parse(fsys fs.FS, p sqlparse.Parser, opts Options) (*Graph, error) {
 	for _, m := range models {
 		r.resolve(m)
 	}
-	g := &Graph{tables: slices.Sorted(slices.Values(opts.Tables))}
-	sorted, cyclic := order(models)
-	g.Models = sorted
-	if len(cyclic) > 0 {
-		r.cycle(cycle(cyclic))
-	}
-	for _, m := range sorted {
-		m.graph = g
-	}
+	g := &Graph{tables: slices.Sorted(slices.Values(opts.Tables)), checks: r.allChecks(models)}
+	r.arrange(g, models)
 	if len(r.errs) > 0 {
 		r.errs.Sort()
 		return nil, r.errs
@@ -200,10 +195,7 @@ func sqlMistake(m *Model, e *sqlparse.Error) *yamlx.Error {
 
 // resolve finds the tables that a query names.
 func (r *reader) resolve(m *Model) {
-	var known []string
-	for _, n := range r.names {
-		known = append(known, n)
-	}
+	known := r.known()
 	for _, ref := range m.query.Refs {
 		name, ok := r.names[strings.ToLower(ref.Display())]
 		switch {
@@ -265,16 +257,4 @@ func unknownHint(ref sqlparse.Ref, known []string) string {
 		return fmt.Sprintf("schema %s has %s", ref.Schema, strings.Join(schema[:min(len(schema), 8)], ", "))
 	}
 	return "it is neither a model nor a stream of a source: add models/" + ref.Schema + "/" + ref.Name + ".sql or the stream"
-}
-
-func (r *reader) cycle(round []*Model) {
-	names := make([]string, len(round))
-	for i, m := range round {
-		names[i] = m.FullName()
-	}
-	// The path leads from reader to read; people follow the data.
-	slices.Reverse(names)
-	first := round[0]
-	ref := first.refs[round[1].FullName()]
-	r.sqlError(first, sqlparse.Errors{sqlparse.ErrorAt(first.Text, ref.Offset, "models read each other in a circle: "+strings.Join(names, " → "), "remove one of these references")})
 }

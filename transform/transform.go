@@ -3,7 +3,6 @@
 package transform
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -86,6 +85,24 @@ func (m *Model) editsFor(w window.Window, now time.Time) []sqlparse.Edit {
 type Graph struct {
 	Models []*Model // each after those that it reads
 	tables []string // of sources
+	checks map[string][]*Check
+}
+
+// Checks are the declared checks of a table of the project.
+func (g *Graph) Checks(table string) []*Check { return g.checks[table] }
+
+// Needs are the tables that come before one of the project, sorted: those that a
+// model's query reads, and those that the checks of a model or a stream name.
+func (g *Graph) Needs(table string) []string {
+	var needs []string
+	if m := g.Model(table); m != nil {
+		needs = slices.Clone(m.Needs)
+	}
+	for _, c := range g.checks[table] {
+		needs = append(needs, c.Needs...)
+	}
+	slices.Sort(needs)
+	return slices.Compact(needs)
 }
 
 // Model returns the model of that name, or nil. Case does not matter.
@@ -101,10 +118,10 @@ func (g *Graph) Model(name string) *Model {
 func (g *Graph) Nodes() []selector.Node {
 	var nodes []selector.Node
 	for _, t := range g.tables {
-		nodes = append(nodes, selector.Node{Name: t, Kind: "extract"})
+		nodes = append(nodes, selector.Node{Name: t, Kind: "extract", Needs: g.Needs(t)})
 	}
 	for _, m := range g.Models {
-		nodes = append(nodes, selector.Node{Name: m.FullName(), Kind: "model", Tags: m.Tags, Path: m.Path, Needs: m.Needs})
+		nodes = append(nodes, selector.Node{Name: m.FullName(), Kind: "model", Tags: m.Tags, Path: m.Path, Needs: g.Needs(m.FullName())})
 	}
 	return nodes
 }
@@ -123,50 +140,4 @@ func (g *Graph) Select(sel ...string) ([]*Model, error) {
 		}
 	}
 	return models, nil
-}
-
-// order sorts models so that each comes after those that it reads, by name where
-// that leaves a choice. Models on a cycle are returned apart.
-func order(models []*Model) (sorted, cyclic []*Model) {
-	slices.SortFunc(models, func(a, b *Model) int { return cmp.Compare(a.FullName(), b.FullName()) })
-	waits := map[string]bool{}
-	for _, m := range models {
-		waits[m.FullName()] = true
-	}
-	for rest := models; len(rest) > 0; {
-		var ready, later []*Model
-		for _, m := range rest {
-			if slices.ContainsFunc(m.Needs, func(n string) bool { return waits[n] }) {
-				later = append(later, m)
-				continue
-			}
-			ready = append(ready, m)
-		}
-		if len(ready) == 0 {
-			return sorted, later
-		}
-		for _, m := range ready {
-			delete(waits, m.FullName())
-		}
-		sorted, rest = append(sorted, ready...), later
-	}
-	return sorted, nil
-}
-
-// cycle is one cycle through models, all of which wait for each other or for one
-// that does, as a path whose last element is its first.
-func cycle(models []*Model) []*Model {
-	byName := map[string]*Model{}
-	for _, m := range models {
-		byName[m.FullName()] = m
-	}
-	var path []*Model
-	for at := models[0]; ; {
-		if i := slices.Index(path, at); i >= 0 {
-			return append(path[i:], at)
-		}
-		path = append(path, at)
-		i := slices.IndexFunc(at.Needs, func(n string) bool { return byName[n] != nil })
-		at = byName[at.Needs[i]]
-	}
 }

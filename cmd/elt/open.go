@@ -95,14 +95,16 @@ func (a *app) tellNotActing(s *session) {
 
 func parseModels(prj *project.Project, target *project.Target, parser sqlparse.Parser) (*transform.Graph, error) {
 	var known []string
+	checks := map[string][]project.Check{}
 	for _, src := range prj.Sources {
 		for _, st := range src.Streams {
 			known = append(known, src.Name+"."+st.Name)
+			checks[src.Name+"."+st.Name] = st.Checks
 		}
 	}
 	slices.Sort(known)
 	return transform.Parse(os.DirFS(filepath.Join(prj.Dir, "models")), parser, transform.Options{
-		Dir: "models", Tables: known, Owner: prj.Owner, Zone: prj.Timezone,
+		Dir: "models", Tables: known, Checks: checks, Owner: prj.Owner, Zone: prj.Timezone,
 		Place: func(schema, name string) warehouse.Table {
 			return warehouse.Table{Schema: target.SchemaPrefix + schema, Name: name}
 		},

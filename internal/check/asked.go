@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -19,7 +20,9 @@ type Spec struct {
 	Values   []string // accepted_values
 	Min, Max string   // range; "" is unbounded
 	To       string   // relationships: schema.table.column
+	ToTable  string   // relationships: where schema.table stands, quoted; "": under its name
 	SQL      string   // expression: what must hold for every row; sql: a SELECT of offending rows
+	Rule     string   // expression: as people wrote it; "": SQL
 	Severity Severity // "" means Error
 	Where    string   // only rows for which this holds
 }
@@ -63,7 +66,8 @@ func New(spec Spec) (Check, error) {
 			return nil, fmt.Errorf("check %s has neither min nor max", c.name)
 		}
 	case "expression":
-		c.name, c.expected = "expression("+spec.SQL+")", spec.SQL
+		rule := cmp.Or(spec.Rule, spec.SQL)
+		c.name, c.expected = "expression("+rule+")", rule
 		c.bad = "NOT (" + spec.SQL + ")"
 	case "unique":
 		c.expected = "each value once"
@@ -73,8 +77,9 @@ func New(spec Spec) (Check, error) {
 			return nil, fmt.Errorf("check %s: to is %q, expected schema.table.column", c.name, spec.To)
 		}
 		c.expected = "a row in " + spec.To
-		c.bad = fmt.Sprintf("%s IS NOT NULL AND NOT EXISTS (SELECT 1 FROM %s.%s AS _elt_to WHERE _elt_to.%s = _elt_row.%s)",
-			col(), quote(parts[0]), quote(parts[1]), quote(parts[2]), col())
+		to := cmp.Or(spec.ToTable, quote(parts[0])+"."+quote(parts[1]))
+		c.bad = fmt.Sprintf("%s IS NOT NULL AND NOT EXISTS (SELECT 1 FROM %s AS _elt_to WHERE _elt_to.%s = _elt_row.%s)",
+			col(), to, quote(parts[2]), col())
 	case "sql":
 		c.name, c.expected = "sql", "no rows"
 	default:

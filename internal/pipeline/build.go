@@ -18,17 +18,12 @@ import (
 // build makes one model: aside, checked, and swapped in with its record.
 func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Window) (event.Result, error) {
 	var res event.Result
-	row, table, err := splitChecks(m.Checks)
-	if err != nil {
-		return res, err
-	}
-	checks := append(row, table...)
 	var findings []check.Finding
 	var high time.Time
 	opts := transform.BuildOptions{
 		Now: p.Now, FullRefresh: p.FullRefresh,
-		Verify: func(ctx context.Context, tx *warehouse.Tx, rel warehouse.Table) error {
-			findings, high, err = p.judgeModel(ctx, tx, m, rel, checks)
+		Verify: func(ctx context.Context, tx *warehouse.Tx, rel warehouse.Table) (err error) {
+			findings, high, err = p.judgeModel(ctx, tx, m, rel)
 			if err == nil && failed(findings) {
 				err = errCheck
 			}
@@ -64,7 +59,12 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 
 // judgeModel runs the declared checks on rel, the table or view before it is
 // swapped in, and those that nobody has to ask for.
-func (p *Pipeline) judgeModel(ctx context.Context, tx *warehouse.Tx, m *transform.Model, rel warehouse.Table, checks []check.Check) ([]check.Finding, time.Time, error) {
+func (p *Pipeline) judgeModel(ctx context.Context, tx *warehouse.Tx, m *transform.Model, rel warehouse.Table) ([]check.Finding, time.Time, error) {
+	row, table, err := splitChecks(p.Graph.Checks(m.FullName()), rel)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	checks := append(row, table...)
 	findings, err := p.evaluate(ctx, tx, checks, check.Relation{SQL: rel.String(), Name: m.FullName(), Dialect: tx.Dialect().Name}, p.Now)
 	if err != nil {
 		return nil, time.Time{}, err

@@ -10,9 +10,9 @@ import (
 
 	"elt/internal/check"
 	"elt/internal/event"
-	"elt/internal/project"
 	"elt/internal/rows"
 	"elt/internal/warehouse"
+	"elt/transform"
 	"elt/window"
 )
 
@@ -21,15 +21,16 @@ import (
 var errCheck = errors.New("a check failed")
 
 // splitChecks makes the declared checks: those that judge each row by itself can
-// look at the stage, the others need the whole table.
-func splitChecks(specs []project.Check) (row, table []check.Check, err error) {
-	for _, s := range specs {
+// look at the stage, the others need the whole table, which stands in rel.
+func splitChecks(declared []*transform.Check, rel warehouse.Table) (row, table []check.Check, err error) {
+	for _, d := range declared {
+		s, to := d.On(rel)
 		c, err := check.New(check.Spec{Kind: s.Kind, Columns: s.Columns, Values: s.Values, Min: s.Min, Max: s.Max,
-			To: s.To, SQL: s.SQL, Severity: check.Severity(s.Severity), Where: s.Where})
+			To: s.To, ToTable: to, Rule: d.SQL, SQL: s.SQL, Severity: check.Severity(s.Severity), Where: s.Where})
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s:%d: %w", s.Pos.File, s.Pos.Line, err)
 		}
-		if slices.Contains([]string{"unique", "relationships", "sql"}, s.Kind) {
+		if d.Whole() {
 			table = append(table, c)
 		} else {
 			row = append(row, c)

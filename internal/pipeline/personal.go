@@ -95,7 +95,7 @@ func leak(at project.Pos, columns lineage.Columns, s *project.Sync, what, column
 // kind sql are those of a query of its own: all are hidden where anything is
 // marked.
 func (p *Pipeline) maskSamples(relation string, f check.Finding) check.Finding {
-	if len(f.Samples) == 0 || len(p.Personal()) == 0 {
+	if len(f.Samples) == 0 || !p.anyPersonal() {
 		return f
 	}
 	columns := p.Personal().Of(relation)
@@ -109,6 +109,16 @@ func (p *Pipeline) maskSamples(relation string, f check.Finding) check.Finding {
 	}
 	f.Samples = masked
 	return f
+}
+
+// anyPersonal reports whether any column of the project is marked.
+func (p *Pipeline) anyPersonal() bool {
+	for _, columns := range p.Personal() {
+		if columns.Any() != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // maskKeys hides what may be personal in the keys of the rows that a sync tells

@@ -87,11 +87,12 @@ func (p *Pipeline) Nodes() []selector.Node {
 	var nodes []selector.Node
 	for _, src := range p.Project.Sources {
 		for _, st := range src.Streams {
-			nodes = append(nodes, selector.Node{Name: src.Name + "." + st.Name, Kind: Extract, Tags: slices.Concat(src.Tags, st.Tags), Path: st.Pos.File})
+			nodes = append(nodes, selector.Node{Name: src.Name + "." + st.Name, Kind: Extract, Tags: slices.Concat(src.Tags, st.Tags), Path: st.Pos.File,
+				Needs: p.Graph.Needs(src.Name + "." + st.Name)})
 		}
 	}
 	for _, m := range p.Graph.Models {
-		nodes = append(nodes, selector.Node{Name: m.FullName(), Kind: Model, Tags: m.Tags, Path: m.Path, Needs: m.Needs})
+		nodes = append(nodes, selector.Node{Name: m.FullName(), Kind: Model, Tags: m.Tags, Path: m.Path, Needs: p.Graph.Needs(m.FullName())})
 	}
 	for _, s := range p.Project.Syncs {
 		nodes = append(nodes, selector.Node{Name: s.Name, Kind: Sync, Tags: s.Tags, Path: s.Pos.File, Needs: []string{s.Model}})
@@ -133,15 +134,16 @@ func (p *Pipeline) Close() error {
 }
 
 func (p *Pipeline) extractStep(src *project.Source, st *project.Stream) scheduler.Step {
+	name := src.Name + "." + st.Name
 	return scheduler.Step{
-		Name: src.Name + "." + st.Name, Kind: Extract, Windowed: true, Pool: "source:" + src.Name,
+		Name: name, Kind: Extract, Needs: p.Graph.Needs(name), Windowed: true, Pool: "source:" + src.Name,
 		Run: func(ctx context.Context, _ window.Window) (event.Result, error) { return p.load(ctx, src, st) },
 	}
 }
 
 func (p *Pipeline) modelStep(m *transform.Model) scheduler.Step {
 	return scheduler.Step{
-		Name: m.FullName(), Kind: Model, Needs: m.Needs, Windowed: m.Windowed(),
+		Name: m.FullName(), Kind: Model, Needs: p.Graph.Needs(m.FullName()), Windowed: m.Windowed(),
 		Run: func(ctx context.Context, w window.Window) (event.Result, error) { return p.build(ctx, m, w) },
 	}
 }

@@ -86,11 +86,13 @@ func newWorld(t *testing.T, db *warehouse.DB, yaml string, models map[string]str
 		t.Cleanup(func() { _ = parser.Close() })
 	}
 	var known []string
+	checks := map[string][]project.Check{}
 	for _, st := range w.project.Sources["in"].Streams {
 		known = append(known, "in."+st.Name)
+		checks["in."+st.Name] = st.Checks
 		w.streams[st.Name] = &stream{spec: extract.Spec{Name: st.Name, Schema: things, Key: st.Key, Cursor: st.Cursor, Time: st.Time}}
 	}
-	w.graph, err = transform.Parse(os.DirFS(filepath.Join(dir, "models")), parser, transform.Options{Dir: "models", Tables: known, Zone: w.project.Timezone})
+	w.graph, err = transform.Parse(os.DirFS(filepath.Join(dir, "models")), parser, transform.Options{Dir: "models", Tables: known, Checks: checks, Zone: w.project.Timezone})
 	if err != nil {
 		t.Fatal(err)
 	}

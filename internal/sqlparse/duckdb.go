@@ -84,7 +84,7 @@ func (s *serialized) refusal(text string) *Error {
 		}
 		return ErrorAt(text, byteOf(text, at), s.Message, "")
 	case s.Error && s.Type == "not implemented":
-		return ErrorAt(text, first, "only a SELECT is allowed here", "a PIVOT needs its values: ON column IN (…)")
+		return notSelect(text, first)
 	case s.Error:
 		return ErrorAt(text, first, s.Message, "")
 	case len(s.Statements) == 0:

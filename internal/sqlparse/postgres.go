@@ -36,7 +36,7 @@ func (pgParser) Parse(text string) (Query, error) {
 	case len(stmts) > 1:
 		return Query{}, Errors{ErrorAt(text, int(stmts[1].GetStmtLocation()), "more than one statement", "keep one SELECT")}
 	case stmts[0].GetStmt().GetSelectStmt() == nil:
-		return Query{}, Errors{ErrorAt(text, int(stmts[0].GetStmtLocation()), "only a SELECT is allowed here", "")}
+		return Query{}, Errors{notSelect(text, int(stmts[0].GetStmtLocation()))}
 	}
 	w := &pgWalk{sql: text, parts: map[int]int{}}
 	w.message(stmts[0].GetStmt().ProtoReflect(), nil)

@@ -91,6 +91,26 @@ func Position(text string, offset int) (line, col int) {
 	return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[start:]) + 1
 }
 
+// notSelect is the error of a statement at a byte of sql that is none, in the
+// words of what was typed.
+func notSelect(sql string, at int) *Error {
+	msg, hint, first := "only a SELECT is allowed here", "", ""
+	for t := range Tokens(sql[at:]) {
+		word := strings.ToUpper(t.Text)
+		switch {
+		case t.Kind != Word:
+		case word == "PIVOT":
+			hint = "a PIVOT needs its values: ON column IN (…)"
+		case first == "":
+			first = word
+		}
+	}
+	if hint == "" && first != "" && !slices.Contains([]string{"SELECT", "WITH", "FROM", "VALUES", "TABLE"}, first) {
+		msg += ", and this is " + first
+	}
+	return ErrorAt(sql, at, msg, hint)
+}
+
 // Edit replaces text[Offset:End] by Text.
 type Edit struct {
 	Offset, End int

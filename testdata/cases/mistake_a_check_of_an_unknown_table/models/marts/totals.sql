@@ -1,0 +1,5 @@
+-- elt:
+--   checks:
+--     - {sql: "select * from mart.totals"}
+--     - {expression: "id >"}
+select id from "in".things

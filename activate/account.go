@@ -58,6 +58,9 @@ func (p *Plan) check(ctx context.Context) error {
 	if err := r.balance(); err != nil {
 		return err
 	}
+	if err := p.analyze(ctx, p.out.String(), state.Ledger); err != nil {
+		return err
+	}
 	var acked, open int64
 	err := warehouse.Each(ctx, p.db, `SELECT count(*) FROM `+p.table.String()+` AS p
 		JOIN `+p.out.String()+` AS o ON o.seq = p.seq

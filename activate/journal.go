@@ -46,7 +46,7 @@ func (p *Plan) prepare(ctx context.Context, after, last int64, blocked bool, rep
 // settle writes what became of a page: the ledger rows of what was acknowledged
 // and the end of their intents in one transaction (invariant 8). It outlives
 // ctx, since the answers are there; it does not outlive the lease.
-func (p *Plan) settle(ctx context.Context, page int64, results []settled) error {
+func (p *Plan) settle(ctx context.Context, page int64, list []row, results []settled) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	tally := map[Status]int64{}
@@ -65,7 +65,7 @@ func (p *Plan) settle(ctx context.Context, page int64, results []settled) error 
 		if err := p.fence(ctx, tx); err != nil {
 			return err
 		}
-		if err := p.appendResults(ctx, tx, page, results); err != nil {
+		if err := p.appendResults(ctx, tx, page, list, results); err != nil {
 			return err
 		}
 		if tally[Acked] > 0 {
@@ -104,16 +104,17 @@ func (p *Plan) run(ctx context.Context, tx *warehouse.Tx, list []statement) erro
 	return nil
 }
 
-// keys is a subquery of the keys of page $5 whose outcome fulfils cond.
+// keys is a subquery of the keys of page $5 whose outcome fulfils cond. It needs
+// no join, and both ways of meeting its keys have an index: Postgres, which knows
+// nothing of a page written a moment ago, may choose either.
 func (p *Plan) keys(cond string) string {
-	return `(SELECT p.key_hash FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
-		WHERE o.page = $5 AND ` + cond + `)`
+	return `(SELECT o.key_hash FROM ` + p.out.String() + ` AS o WHERE o.page = $5 AND ` + cond + `)`
 }
 
 func (p *Plan) settleAcked(ctx context.Context, tx *warehouse.Tx, page int64) error {
 	now := time.Now().UTC()
 	return p.run(ctx, tx, []statement{
-		{`DELETE FROM ` + state.Ledger + ` WHERE ` + mine + ` AND key_hash IN ` + p.keys(`o.status = 'acked' AND p.class <> 'add'`), p.id(page)},
+		{`DELETE FROM ` + state.Ledger + ` WHERE ` + mine + ` AND key_hash IN ` + p.keys(`o.status = 'acked' AND o.class <> 'add'`), p.id(page)},
 		{`INSERT INTO ` + state.Ledger + ` (project, target, sync, target_fp, key_hash, key_json, dest_id,
 				acked_hash, stable_hash, acked_at, acked_run, ownership, status)
 			SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), p.key_hash, p.key_json,
@@ -125,7 +126,7 @@ func (p *Plan) settleAcked(ctx context.Context, tx *warehouse.Tx, page int64) er
 			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
 			WHERE o.page = $5 AND o.status = 'acked'`, p.id(page, now, p.sync.RunID)},
 		{`DELETE FROM ` + state.SyncQuarantine + ` WHERE ` + mine + ` AND key_hash IN ` +
-			p.keys(`o.status = 'acked' AND p.q_attempts IS NOT NULL`), p.id(page)},
+			p.keys(`o.status = 'acked'`), p.id(page)},
 		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND key_hash IN ` + p.keys(`o.status = 'acked'`), p.id(page)},
 	})
 }
@@ -140,7 +141,7 @@ func (p *Plan) settleRest(ctx context.Context, tx *warehouse.Tx, page int64) err
 	}
 	return p.run(ctx, tx, []statement{
 		{`DELETE FROM ` + state.SyncQuarantine + ` WHERE ` + mine + ` AND key_hash IN ` +
-			p.keys(`o.status = 'rejected' AND p.q_attempts IS NOT NULL`), p.id(page)},
+			p.keys(`o.status = 'rejected'`), p.id(page)},
 		{`INSERT INTO ` + state.SyncQuarantine + ` (project, target, sync, target_fp, key_hash, key_json, payload, payload_hash,
 				run_id, code, message, first_at, attempts)
 			SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), p.key_hash, p.key_json,
@@ -169,7 +170,11 @@ func (p *Plan) settleRest(ctx context.Context, tx *warehouse.Tx, page int64) err
 }
 
 // appendResults writes the outcomes of a page beside the plan, as one batch.
-func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, results []settled) error {
+func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, list []row, results []settled) error {
+	rows := make(map[int64]row, len(list))
+	for _, r := range list {
+		rows[r.seq] = r
+	}
 	text := func(name string) arrow.Field {
 		return arrow.Field{Name: name, Type: arrow.BinaryTypes.String, Nullable: true}
 	}
@@ -181,7 +186,7 @@ func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, 
 	}
 	schema := arrow.NewSchema([]arrow.Field{
 		number("seq"), number("page"), number("attempts"), flag("resent"), flag("doubt"), flag("created"),
-		text("status"), text("dest_id"), text("code"), text("message"),
+		text("status"), text("dest_id"), text("code"), text("message"), text("key_hash"), text("class"),
 	}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
@@ -194,7 +199,7 @@ func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, 
 			col, _ := b.Field(3 + i).(*array.BooleanBuilder)
 			col.Append(v)
 		}
-		for i, v := range []string{string(r.status), r.destID, r.code, r.message} {
+		for i, v := range []string{string(r.status), r.destID, r.code, r.message, rows[r.seq].key, rows[r.seq].class} {
 			col, _ := b.Field(6 + i).(*array.StringBuilder)
 			col.Append(v)
 		}

@@ -238,11 +238,11 @@ func (p *Plan) tables(engine string) []string {
 			prev_op_id text, prev_payload text, prev_payload_hash text, prev_stable_hash text,
 			q_first_at timestamp with time zone, q_attempts bigint)`,
 		`CREATE TABLE ` + p.out.String() + ` (
-			seq bigint, page bigint, status text, resent boolean, doubt boolean, created boolean,
+			seq bigint, page bigint, key_hash text, class text, status text, resent boolean, doubt boolean, created boolean,
 			dest_id text, code text, message text, attempts bigint)`,
 	}
 	if engine == "postgres" { // DuckDB finds ranges of seq by its zone maps
-		ddl = append(ddl, `CREATE INDEX ON `+p.table.String()+` (seq)`, `CREATE INDEX ON `+p.out.String()+` (page)`)
+		ddl = append(ddl, `CREATE INDEX ON `+p.table.String()+` (seq)`, `CREATE INDEX ON `+p.out.String()+` (page, key_hash)`)
 	}
 	return ddl
 }

@@ -9,6 +9,7 @@ import (
 
 	"elt/internal/retry"
 	"elt/internal/rows"
+	"elt/internal/state"
 	"elt/internal/warehouse"
 )
 
@@ -52,6 +53,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // row is one row of the plan on its way.
 type row struct {
 	seq    int64
+	key    string // hash
 	class  string
 	resent bool // an earlier intent goes out again, as it was
 	change Change
@@ -124,6 +126,11 @@ func (p *Plan) push(ctx context.Context, s *sender, page, after int64, list []ro
 	if err := p.prepare(ctx, after, last, blocked, s.limits.Replay); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
+	if page == 1 {
+		if err := p.analyze(ctx, p.table.String(), state.Intents, state.Ledger); err != nil {
+			return err
+		}
+	}
 	var results []settled
 	send := list
 	if blocked { // nobody can look what became of them: only these keys wait
@@ -137,7 +144,7 @@ func (p *Plan) push(ctx context.Context, s *sender, page, after int64, list []ro
 		}
 	}
 	results = append(results, s.send(ctx, send)...)
-	if err := p.settle(ctx, page, results); err != nil {
+	if err := p.settle(ctx, page, list, results); err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
 	return nil
@@ -156,14 +163,31 @@ func pageRows(limits Limits) int64 {
 	return int64(n)
 }
 
+// analyze tells Postgres what is in tables that were empty a moment ago. Without
+// that it takes them for a few rows, compares each with each, and a page of
+// 5,000 rows takes minutes.
+func (p *Plan) analyze(ctx context.Context, tables ...string) error {
+	if p.db.Dialect().Name != "postgres" {
+		return nil
+	}
+	return p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		for _, t := range tables {
+			if _, err := tx.Exec(ctx, `ANALYZE `+t); err != nil {
+				return fmt.Errorf("statistics of %s: %w", t, err)
+			}
+		}
+		return nil
+	})
+}
+
 // page reads the rows with the numbers after..to, to included. A range finds
 // its rows without reading the others; a LIMIT would read all that follow.
 func (p *Plan) page(ctx context.Context, after, to int64, limits Limits) ([]row, error) {
 	resend := p.resent(limits.Replay)
 	var list []row
-	err := warehouse.Each(ctx, p.db, `SELECT seq, class, `+resend+`, op_id, key_json, payload, prev_op_id, prev_payload
+	err := warehouse.Each(ctx, p.db, `SELECT seq, class, `+resend+`, op_id, key_json, payload, prev_op_id, prev_payload, key_hash
 		FROM `+p.table.String()+` WHERE seq > $1 AND seq <= $2 ORDER BY seq`, func(r rows.Row) error {
-		item := row{seq: r.Int(0), class: r.String(1), resent: r.Bool(2), change: Change{
+		item := row{seq: r.Int(0), key: r.String(8), class: r.String(1), resent: r.Bool(2), change: Change{
 			OpID: r.String(3), Action: p.sync.action(), Key: []byte(r.String(4)), Fields: []byte(r.String(5)),
 		}}
 		if item.resent {

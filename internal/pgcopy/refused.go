@@ -32,9 +32,9 @@ func Refused(f arrow.Field, column arrow.Array) func(row int) error {
 func refusedValues(f arrow.Field, column arrow.Array) func(row int) error {
 	switch c := column.(type) {
 	case *array.String:
-		return refusedTexts(f, c.ValueBytes(), c.Value)
+		return refusedTexts(f, c, c.ValueBytes())
 	case *array.LargeString:
-		return refusedTexts(f, c.ValueBytes(), c.Value)
+		return refusedTexts(f, c, c.ValueBytes())
 	case *array.StringView:
 		return func(row int) error { return textError(f, c.Value(row)) }
 	case *array.Dictionary:
@@ -55,47 +55,42 @@ func refusedValues(f arrow.Field, column arrow.Array) func(row int) error {
 	return refusedTimes(column)
 }
 
-// refusedTexts looks at all the bytes of a column at once.
-func refusedTexts(f arrow.Field, all []byte, value func(int) string) func(row int) error {
-	if bytes.IndexByte(all, 0) < 0 && utf8.Valid(all) && !(isJSON(f) && bytes.Contains(all, escapedNUL)) {
+// refusedTexts looks at all the bytes of a column at once, except those of JSON,
+// each value of which has its own end.
+func refusedTexts(f arrow.Field, column array.StringLike, all []byte) func(row int) error {
+	fine := bytes.IndexByte(all, 0) < 0 && utf8.Valid(all)
+	why := func(row int) error { return textError(f, column.Value(row)) }
+	switch {
+	case !isJSON(f) && fine:
 		return nil
+	case !isJSON(f):
+		return why
+	case fine:
+		var buf []byte
+		why = func(row int) error {
+			buf = append(buf[:0], column.Value(row)...)
+			return jsonError(buf)
+		}
 	}
-	return func(row int) error { return textError(f, value(row)) }
+	for row := range column.Len() {
+		if !column.IsNull(row) && why(row) != nil {
+			return why
+		}
+	}
+	return nil
 }
 
 func textError(f arrow.Field, s string) error {
-	if isJSON(f) && hasEscapedNUL([]byte(s)) {
-		return errNUL
+	if _, err := appendText(nil, s); err != nil || !isJSON(f) {
+		return err
 	}
-	_, err := appendText(nil, s)
-	return err
+	return jsonError([]byte(s))
 }
 
-// isJSON reports whether the column becomes jsonb, which stores no \u0000 either.
+// isJSON reports whether the column becomes jsonb.
 func isJSON(f arrow.Field) bool {
 	refined, ok := f.Metadata.GetValue(scan.TypeKey)
 	return ok && refined == scan.TypeJSON
-}
-
-var escapedNUL = []byte(`\u0000`)
-
-// hasEscapedNUL reports whether JSON text escapes a NUL; in `\\u0000` the
-// backslash is what is escaped.
-func hasEscapedNUL(text []byte) bool {
-	for {
-		i := bytes.Index(text, escapedNUL)
-		if i < 0 {
-			return false
-		}
-		slashes := 0
-		for i-slashes > 0 && text[i-slashes-1] == '\\' {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return true
-		}
-		text = text[i+len(escapedNUL):]
-	}
 }
 
 // refusedNested looks at what a list, struct or map becomes: JSON.
@@ -105,8 +100,8 @@ func refusedNested(column arrow.Array) func(row int) error {
 	}
 	return func(row int) error {
 		text, err := json.Marshal(column.GetOneForMarshal(row))
-		if err == nil && hasEscapedNUL(text) {
-			err = errNUL
+		if err == nil {
+			err = jsonError(text)
 		}
 		return err
 	}

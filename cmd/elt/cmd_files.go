@@ -16,6 +16,7 @@ import (
 	sample "elt"
 	"elt/internal/pipeline"
 	"elt/internal/project"
+	"elt/internal/report"
 )
 
 // These commands read and write files; they open no warehouse.
@@ -33,6 +34,9 @@ func (a *app) cmdInit() *cobra.Command {
 	cmd.Flags().BoolVar(&minimal, "minimal", false, "an empty project")
 	return cmd
 }
+
+// firstThing is what to do with a project that has nothing in it.
+const firstThing = "add a source to elt.yaml or a query as models/SCHEMA/TABLE.sql"
 
 func (a *app) doInit(dir string, minimal bool) error {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
@@ -60,7 +64,11 @@ func (a *app) doInit(dir string, minimal bool) error {
 			return err
 		}
 	}
-	fmt.Fprintf(a.out, "made %s; next: cd %s && elt run\n", filepath.Join(dir, "elt.yaml"), dir)
+	next := "cd " + dir + " && elt run"
+	if minimal { // there is nothing to run yet
+		next = "cd " + dir + ", " + firstThing + ", then: elt run"
+	}
+	fmt.Fprintf(a.out, "made %s; next: %s\n", filepath.Join(dir, "elt.yaml"), next)
 	return nil
 }
 
@@ -90,7 +98,8 @@ func (a *app) cmdValidate() *cobra.Command {
 			for _, src := range s.project.Sources {
 				streams += len(src.Streams)
 			}
-			fmt.Fprintf(a.out, "%s is valid: %d streams, %d models, %d syncs, %d jobs\n", s.project.Name, streams, len(s.graph.Models), len(s.project.Syncs), len(s.project.Jobs))
+			fmt.Fprintf(a.out, "%s is valid: %s, %s, %s, %s\n", s.project.Name, report.Several(streams, "stream"), report.Several(len(s.graph.Models), "model"),
+				report.Several(len(s.project.Syncs), "sync"), report.Several(len(s.project.Jobs), "job"))
 			return nil
 		})
 	cmd.Args = noArgs

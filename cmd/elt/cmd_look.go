@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"elt/internal/check"
 	"elt/internal/report"
 	"elt/internal/warehouse"
+	"elt/internal/yamlx"
 	"elt/window"
 )
 
@@ -48,8 +50,11 @@ func (a *app) status(ctx context.Context, s *session, failIfStale bool) error {
 	if len(runs) == 0 {
 		fmt.Fprintf(a.out, "%s · %s · no run yet; start one: elt run\n", s.project.Name, s.target.Name)
 	} else if !a.flags.JSON {
-		r := runs[0]
-		fmt.Fprintf(a.out, "%s · %s · run %s: %s, started %s\n\n", s.project.Name, s.target.Name, r.ID, r.Status, r.StartedAt.In(s.project.Timezone).Format("2006-01-02 15:04:05"))
+		r, state := runs[0], runs[0].Status
+		if r.Gone() {
+			state = died + ": its process has ended, and the next run closes it and goes on"
+		}
+		fmt.Fprintf(a.out, "%s · %s · run %s, started %s: %s\n\n", s.project.Name, s.target.Name, r.ID, r.StartedAt.In(s.project.Timezone).Format("2006-01-02 15:04:05"), state)
 	}
 	fresh, err := s.store.Freshness(ctx)
 	if err != nil {
@@ -71,7 +76,7 @@ func (a *app) status(ctx context.Context, s *session, failIfStale bool) error {
 		return err
 	}
 	if failIfStale && stale > 0 {
-		return &exitError{code: exitCheck, err: fmt.Errorf("%d of %d tables are stale", stale, len(fresh))}
+		return &exitError{code: exitCheck, err: fmt.Errorf("stale: %d of %s", stale, report.Several(len(fresh), "table"))}
 	}
 	return nil
 }
@@ -106,20 +111,27 @@ func (a *app) cmdRuns() *cobra.Command {
 	return cmd
 }
 
+// died is the status of a run whose process has ended without recording it.
+const died = "died"
+
 func (a *app) runs(ctx context.Context, s *session, limit int) error {
 	list, err := s.store.Runs(ctx, limit)
 	if err != nil {
 		return err
 	}
-	var table [][]string
+	var table [][]any
 	for _, r := range list {
-		took := "running"
-		if !r.EndedAt.IsZero() {
-			took = report.Seconds(r.EndedAt.Sub(r.StartedAt))
+		var took, exit any // neither is known before the end
+		status := r.Status
+		switch {
+		case r.Gone():
+			status = died
+		case !r.EndedAt.IsZero():
+			took, exit = report.Seconds(r.EndedAt.Sub(r.StartedAt)), r.Exit
 		}
-		table = append(table, []string{r.ID, r.StartedAt.In(s.project.Timezone).Format("2006-01-02 15:04:05"), took, r.Status, fmt.Sprint(r.Exit), r.Command})
+		table = append(table, []any{r.ID, r.StartedAt.In(s.project.Timezone).Format("2006-01-02 15:04:05"), took, status, exit, r.Command})
 	}
-	return a.print([]string{"run", "started", "took", "status", "exit", "command"}, table)
+	return a.printValues([]string{"run", "started", "took", "status", "exit", "command"}, table)
 }
 
 func (a *app) steps(ctx context.Context, s *session, run string) error {
@@ -152,28 +164,46 @@ func (a *app) cmdLogs() *cobra.Command {
 }
 
 func (a *app) logs(dir string, args []string) error {
-	var path string
-	if len(args) > 0 {
-		path = filepath.Join(dir, filepath.Base(args[0])+".jsonl")
-	} else {
-		newest := time.Time{}
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var runs []string
+	var last string
+	newest := time.Time{}
+	for _, e := range entries {
+		run, isLog := strings.CutSuffix(e.Name(), ".jsonl")
+		info, err := e.Info()
+		if !isLog || err != nil {
+			continue
 		}
-		for _, e := range entries {
-			if info, err := e.Info(); err == nil && info.ModTime().After(newest) {
-				newest, path = info.ModTime(), filepath.Join(dir, e.Name())
-			}
+		if runs = append(runs, run); info.ModTime().After(newest) {
+			newest, last = info.ModTime(), run
 		}
 	}
-	f, err := os.Open(path)
+	switch {
+	case len(runs) == 0:
+		return fmt.Errorf("no run has left a log in %s yet; start one: elt run", dir)
+	case len(args) > 0 && !slices.Contains(runs, args[0]):
+		return usage("no log of a run %q in %s; %slist the runs: elt runs", args[0], dir, meant(args[0], runs))
+	case len(args) > 0:
+		last = args[0]
+	}
+	f, err := os.Open(filepath.Join(dir, last+".jsonl"))
 	if err != nil {
-		return fmt.Errorf("no log in %s; list the runs: elt runs", dir)
+		return fmt.Errorf("log of run %s: %w", last, err)
 	}
 	defer f.Close()
 	_, err = io.Copy(a.out, f)
 	return err
+}
+
+// meant is the nearest of names as a hint before more text; "" when none is near.
+func meant(name string, names []string) string {
+	if hint := yamlx.DidYouMean(name, names); hint != "" {
+		return hint + " "
+	}
+	return ""
 }
 
 func atMostOne(cmd *cobra.Command, args []string) error {

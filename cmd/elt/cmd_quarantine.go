@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"elt/internal/pipeline"
 	"elt/internal/project"
+	"elt/internal/report"
 )
 
 type quarantineFlags struct {
@@ -20,59 +23,132 @@ type quarantineFlags struct {
 func (a *app) cmdQuarantine() *cobra.Command {
 	var f quarantineFlags
 	cmd := command("operate", "quarantine [STREAM|SYNC]",
-		"Show the rows that loads could not take, or that the destination of a sync refused, with reason and payload",
+		"Show the rows that loads could not take, that the destination of a sync refused, or that a sync cannot send, with reason and payload",
 		"elt quarantine\nelt quarantine shop.orders\nelt quarantine crm_contacts --release", []int{exitOK, exitFailed, exitUsage, exitLocked},
 		func(cmd *cobra.Command, args []string) error {
 			name := strings.Join(args, "")
 			if f.release {
 				return a.release(cmd.Context(), name)
 			}
-			return a.look(cmd.Context(), func(ctx context.Context, s *session) error {
-				if sync := s.project.Syncs[name]; sync != nil {
-					return a.refused(ctx, s, sync, f)
-				}
-				return a.quarantined(ctx, s, name, f)
-			})
+			return a.look(cmd.Context(), func(ctx context.Context, s *session) error { return a.quarantine(ctx, s, name, f) })
 		})
 	cmd.Args = atMostOne
 	addShowPII(cmd, &f.showPII)
-	cmd.Flags().IntVar(&f.limit, "limit", 100, "how many")
+	cmd.Flags().IntVar(&f.limit, "limit", 100, "how many of each stream and sync")
 	cmd.Flags().BoolVar(&f.release, "release", false, "forget the rows of STREAM: they are mended or given up; send those of SYNC again")
 	return cmd
 }
 
-func (a *app) quarantined(ctx context.Context, s *session, stream string, f quarantineFlags) error {
-	list, err := s.store.Quarantine(ctx, stream, f.limit)
-	if err != nil {
-		return err
-	}
-	var table [][]string
-	for _, q := range list {
-		if !f.showPII {
-			if q.Reject, err = maskReject(ctx, s, q); err != nil {
-				return err
-			}
-		}
-		table = append(table, []string{q.Stream, q.At.In(s.project.Timezone).Format("2006-01-02 15:04"), q.Locator, q.Reason, q.Payload})
-	}
-	return a.print([]string{"stream", "at", "place", "reason", "payload"}, table)
+// aside is one row that was set aside: by a load, by a destination, or by a sync
+// that could not send it.
+type aside struct {
+	of          string // the stream or sync
+	at          time.Time
+	place       string // locator of a stream, key of a sync
+	reason      string
+	payload     string
+	destination bool // of a sync
 }
 
-// refused lists the rows that the destination of a sync has refused.
-func (a *app) refused(ctx context.Context, s *session, sync *project.Sync, f quarantineFlags) error {
-	list, err := s.store.RefusedRows(ctx, sync.Name, f.limit)
-	if err != nil {
-		return err
-	}
-	p := &pipeline.Pipeline{Project: s.project, Graph: s.graph}
-	var table [][]string
-	for _, r := range list {
-		if !f.showPII {
-			r.Key, r.Payload = p.MaskPushed(sync, r.Key), p.MaskPushed(sync, r.Payload)
+// quarantine lists the rows set aside of the stream or sync called name; of all
+// when it is "".
+func (a *app) quarantine(ctx context.Context, s *session, name string, f quarantineFlags) error {
+	sync := s.project.Syncs[name]
+	var list []aside
+	var err error
+	if sync == nil {
+		if list, err = quarantined(ctx, s, name, f); err != nil {
+			return err
 		}
-		table = append(table, []string{r.Sync, r.FirstAt.In(s.project.Timezone).Format("2006-01-02 15:04"), r.Key, strings.TrimSpace(r.Code + " " + r.Message), r.Payload})
 	}
-	return a.print([]string{"sync", "since", "key", "reason", "payload"}, table)
+	for _, other := range slices.Sorted(maps.Keys(s.project.Syncs)) {
+		if name != "" && name != other {
+			continue
+		}
+		more, err := a.notSent(ctx, s, s.project.Syncs[other], f)
+		if err != nil {
+			return err
+		}
+		list = append(list, more...)
+	}
+	if known := s.asides(); len(list) == 0 && name != "" && !slices.Contains(known, name) {
+		return usage("no stream or sync %q; %ssee what there is: elt ls", name, meant(name, known))
+	}
+	headings := []string{"name", "at", "place", "reason", "payload"}
+	switch {
+	case sync != nil:
+		headings = []string{"sync", "since", "key", "reason", "payload"}
+	case name != "":
+		headings[0] = "stream"
+	}
+	var table [][]any
+	for _, r := range list {
+		var at any // of a row that was never sent nothing is known
+		if !r.at.IsZero() {
+			at = r.at.In(s.project.Timezone).Format("2006-01-02 15:04")
+		}
+		place := any(r.place)
+		if r.destination {
+			place = document(r.place)
+		}
+		table = append(table, []any{r.of, at, place, r.reason, document(r.payload)})
+	}
+	return a.printValues(headings, table)
+}
+
+// asides are the names of the streams and syncs.
+func (s *session) asides() []string {
+	names := slices.Collect(maps.Keys(s.project.Syncs))
+	for _, src := range s.project.Sources {
+		for _, st := range src.Streams {
+			names = append(names, src.Name+"."+st.Name)
+		}
+	}
+	return names
+}
+
+func quarantined(ctx context.Context, s *session, stream string, f quarantineFlags) ([]aside, error) {
+	found, err := s.store.Quarantine(ctx, stream, f.limit)
+	if err != nil {
+		return nil, err
+	}
+	var list []aside
+	for _, q := range found {
+		if !f.showPII {
+			if q.Reject, err = maskReject(ctx, s, q); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, aside{of: q.Stream, at: q.At, place: q.Locator, reason: q.Reason, payload: q.Payload})
+	}
+	return list, nil
+}
+
+// notSent lists the rows that the destination of a sync has refused, and those of
+// its model that it cannot send at all.
+func (a *app) notSent(ctx context.Context, s *session, sync *project.Sync, f quarantineFlags) ([]aside, error) {
+	refused, err := s.store.RefusedRows(ctx, sync.Name, f.limit)
+	if err != nil {
+		return nil, err
+	}
+	p := a.pipeline(s)
+	invalid, err := p.Invalid(ctx, sync, f.limit)
+	if err != nil {
+		return nil, err
+	}
+	var list []aside
+	for _, r := range refused {
+		list = append(list, aside{of: r.Sync, at: r.FirstAt, place: r.Key, reason: strings.TrimSpace(r.Code + " " + r.Message), payload: r.Payload, destination: true})
+	}
+	for _, r := range invalid {
+		list = append(list, aside{of: sync.Name, place: r.Key, reason: r.Reason(), payload: r.Payload, destination: true})
+	}
+	if !f.showPII {
+		for i := range list {
+			list[i].place, list[i].payload = p.MaskPushed(sync, list[i].place), p.MaskPushed(sync, list[i].payload)
+		}
+	}
+	return list, nil
 }
 
 // release forgets the quarantined rows of a stream or lets those of a sync be
@@ -91,7 +167,7 @@ func (a *app) release(ctx context.Context, name string) (err error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "%s: %d rows released; the next run sends them again\n", name, n)
+		fmt.Fprintf(a.out, "%s: %s released, which the next run sends again\n", name, report.Several(int(n), "row"))
 		return nil
 	}
 	n, err := s.store.ReleaseQuarantine(ctx, name)
@@ -99,8 +175,8 @@ func (a *app) release(ctx context.Context, name string) (err error) {
 		return err
 	}
 	if source, stream, _ := strings.Cut(name, "."); n == 0 && (s.project.Sources[source] == nil || s.project.Sources[source].Streams[stream] == nil) {
-		return usage("no stream or sync %q; see what there is: elt ls", name)
+		return usage("no stream or sync %q; %ssee what there is: elt ls", name, meant(name, s.asides()))
 	}
-	fmt.Fprintf(a.out, "%s: %d rows released\n", name, n)
+	fmt.Fprintf(a.out, "%s: %s released\n", name, report.Several(int(n), "row"))
 	return nil
 }

@@ -47,9 +47,23 @@ func (s *selection) steps(p *pipeline.Pipeline, args []string) ([]scheduler.Step
 		return nil, usage("%w", err)
 	}
 	if len(steps) == 0 {
-		return nil, usage("nothing is selected by %s\n     see what there is: elt ls", strings.Join(sel, " "))
+		return nil, s.nothing(p, sel)
 	}
 	return steps, nil
+}
+
+// nothing says why no step is left.
+func (s *selection) nothing(p *pipeline.Pipeline, sel []string) error {
+	switch {
+	case len(p.Nodes()) == 0:
+		return usage("the project has no source, model or sync yet: there is nothing to run\n     %s", firstThing)
+	case len(sel) > 0:
+		return usage("nothing is selected by %s\n     see what there is: elt ls", strings.Join(sel, " "))
+	case len(s.exclude) > 0:
+		return usage("nothing is left without %s\n     see what there is: elt ls", strings.Join(s.exclude, " "))
+	default:
+		return usage("nothing is left: without push the syncs are not run\n     see what there is: elt ls")
+	}
 }
 
 type runFlags struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -14,18 +15,28 @@ import (
 	"elt/internal/rows"
 )
 
-// print writes rows under headings: aligned for people, a JSON object a line
-// with --json.
+// print writes rows of text under headings: aligned for people, a JSON object a
+// line with --json.
 func (a *app) print(headings []string, table [][]string) error {
+	values := make([][]any, len(table))
+	for i, row := range table {
+		for _, v := range row {
+			values[i] = append(values[i], v)
+		}
+	}
+	return a.printValues(headings, values)
+}
+
+// printValues is print of values that JSON tells apart; nil is null there, and
+// nothing in a table.
+func (a *app) printValues(headings []string, table [][]any) error {
 	if a.flags.JSON {
-		enc := json.NewEncoder(a.out)
-		enc.SetEscapeHTML(false)
 		for _, row := range table {
-			object := make(map[string]string, len(row))
-			for i, v := range row {
-				object[headings[i]] = v
+			line, err := object(headings, row)
+			if err != nil {
+				return err
 			}
-			if err := enc.Encode(object); err != nil {
+			if _, err := a.out.Write(append(line, '\n')); err != nil {
 				return err
 			}
 		}
@@ -36,11 +47,48 @@ func (a *app) print(headings []string, table [][]string) error {
 	for _, row := range table {
 		cells := make([]string, len(row))
 		for i, v := range row {
-			cells[i] = report.Visible(v, "")
+			if raw, ok := v.(json.RawMessage); ok {
+				v = string(raw)
+			}
+			if v != nil {
+				cells[i] = report.Visible(fmt.Sprint(v), "")
+			}
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
+}
+
+// object is one row as JSON, its members in the order of the columns.
+func object(headings []string, row []any) ([]byte, error) {
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	for i, v := range row {
+		line.WriteByte("{,"[min(i, 1)])
+		for _, part := range []any{headings[i], v} {
+			if err := enc.Encode(part); err != nil {
+				return nil, fmt.Errorf("column %s as JSON: %w", headings[i], err)
+			}
+			line.Truncate(line.Len() - 1) // Encode ends with a new line
+			line.WriteByte(':')
+		}
+		line.Truncate(line.Len() - 1)
+	}
+	if len(row) == 0 {
+		line.WriteByte('{')
+	}
+	line.WriteByte('}')
+	return line.Bytes(), nil
+}
+
+// document is text that holds a JSON object as that object for --json, and any
+// other text as it is.
+func document(text string) any {
+	if strings.HasPrefix(text, "{") && json.Valid([]byte(text)) {
+		return json.RawMessage(text)
+	}
+	return text
 }
 
 // printReader prints up to limit rows of r and releases it; 0: all. Of columns
@@ -53,20 +101,22 @@ func (a *app) printReader(r array.RecordReader, limit int, hide func(column stri
 			hidden = append(hidden, f.Name)
 		}
 	}
-	var table [][]string
+	var table [][]any
 	more := false
 	err := rows.Each(r, func(row rows.Row) error {
 		if limit > 0 && len(table) == limit {
 			more = true
 			return nil
 		}
-		cells := make([]string, row.Len())
+		cells := make([]any, row.Len())
 		for i := range cells {
 			switch {
+			case slices.Contains(hidden, headings[i]) && !row.Null(i):
+				cells[i] = pipeline.Masked
+			case a.flags.JSON:
+				cells[i] = row.JSON(i)
 			case row.Null(i):
 				cells[i] = "NULL"
-			case slices.Contains(hidden, headings[i]):
-				cells[i] = pipeline.Masked
 			default:
 				cells[i] = row.String(i)
 			}
@@ -77,7 +127,7 @@ func (a *app) printReader(r array.RecordReader, limit int, hide func(column stri
 	if err != nil {
 		return err
 	}
-	if err := a.print(headings, table); err != nil {
+	if err := a.printValues(headings, table); err != nil {
 		return err
 	}
 	if len(hidden) > 0 {

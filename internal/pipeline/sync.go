@@ -38,7 +38,40 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if err != nil {
 		return res, err
 	}
-	return told(s, p.maskKeys(s, done)), nil
+	var invalid []activate.InvalidKind
+	if done.Invalid > 0 {
+		if invalid, err = plan.Invalid(ctx); err != nil {
+			return res, err
+		}
+		for i := range invalid {
+			invalid[i].Key = p.MaskPushed(s, invalid[i].Key)
+		}
+	}
+	return told(s, p.maskKeys(s, done), invalid), nil
+}
+
+// Invalid lists up to limit rows of the model of a sync, as it stands now, that
+// the sync cannot send; none when the model is not built.
+func (p *Pipeline) Invalid(ctx context.Context, s *project.Sync, limit int) ([]activate.InvalidRow, error) {
+	sync, err := p.activation(s)
+	if err != nil {
+		return nil, err
+	}
+	built, err := p.exists(ctx, sync.Model)
+	if err != nil || !built {
+		return nil, err
+	}
+	return activate.InvalidRows(ctx, p.DB, p.Store, sync, limit)
+}
+
+// exists reports whether a table or view is there.
+func (p *Pipeline) exists(ctx context.Context, t warehouse.Table) (bool, error) {
+	var columns []warehouse.Column
+	err := p.DB.View(ctx, func(ctx context.Context, tx *warehouse.Tx) (err error) {
+		columns, err = tx.Schema(ctx, t)
+		return err
+	})
+	return len(columns) > 0, err
 }
 
 // activation is a declared sync as the engine takes it.
@@ -78,7 +111,7 @@ func (p *Pipeline) destination(ctx context.Context, s *project.Sync, key []strin
 }
 
 // told is the result of a sync as a step reports it.
-func told(s *project.Sync, r activate.Result) event.Result {
+func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) event.Result {
 	res := event.Result{Counts: []event.Count{{Label: "read", N: r.Read}, {Label: "unchanged", N: r.Unchanged}, {Label: "acked", N: r.Acked}}}
 	for _, c := range []event.Count{{Label: "new", N: r.New}, {Label: "invalid", N: r.Invalid}, {Label: "rejected", N: r.Rejected},
 		{Label: "unknown", N: r.Unknown}, {Label: "deferred", N: r.Deferred}} {
@@ -86,10 +119,21 @@ func told(s *project.Sync, r activate.Result) event.Result {
 			res.Counts = append(res.Counts, c)
 		}
 	}
-	if n := r.Invalid + r.Rejected; n > 0 {
-		w := event.Warning{Subject: s.Name, Text: fmt.Sprintf("%d invalid and %d rejected rows", r.Invalid, r.Rejected)}
-		if len(r.Samples) > 0 {
-			w.Detail = r.Samples[0].Reason + " · " + r.Samples[0].Key
+	look := "elt quarantine " + s.Name
+	for _, k := range invalid {
+		why := " not sent: other rows have the same key"
+		if k.NullKey {
+			why = " not sent: NULL in the key"
+		}
+		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: several(k.N, "row") + why, Detail: k.Key, Hint: look})
+	}
+	if r.Rejected > 0 {
+		w := event.Warning{Subject: s.Name, Text: several(r.Rejected, "row") + " rejected by the destination", Hint: look}
+		for _, sample := range r.Samples {
+			if sample.Reason != "null_key" && sample.Reason != "duplicate_key" {
+				w.Detail = sample.Reason + " · " + sample.Key
+				break
+			}
 		}
 		res.Warnings = append(res.Warnings, w)
 	}
@@ -100,6 +144,14 @@ func told(s *project.Sync, r activate.Result) event.Result {
 		res.Status = event.Unfinished
 	}
 	return res
+}
+
+// several counts things in English; noun is the singular.
+func several(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // planned are the models among names, in build order.

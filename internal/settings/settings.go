@@ -47,7 +47,7 @@ type fileKeys struct {
 	Target    string `yaml:"target"`
 	LogLevel  string `yaml:"log_level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error"`
 	LogFormat string `yaml:"log_format" jsonschema:"enum=text,enum=json"`
-	Threads   int    `yaml:"threads" jsonschema:"minimum=0"`
+	Threads   int    `yaml:"threads" jsonschema:"minimum=1"`
 	Memory    string `yaml:"memory"`
 	EnvFile   string `yaml:"env_file"`
 	Quiet     bool   `yaml:"quiet"`
@@ -235,8 +235,9 @@ func (l *loader) settings() Settings {
 		Quiet: l.boolean("quiet"), JSON: l.boolean("json"), NoColor: l.boolean("no_color"), AsOf: l.v.GetString("as_of"),
 	}
 	var err error
-	if s.Threads, err = cast.ToIntE(l.v.Get("threads")); err != nil || s.Threads < 0 {
-		l.fail("threads", fmt.Sprint(l.v.Get("threads")), "a whole number, 0 for all cores")
+	said := l.from["threads"] != "" || l.flags.Changed("threads")
+	if s.Threads, err = cast.ToIntE(l.v.Get("threads")); err != nil || s.Threads < 0 || said && s.Threads == 0 {
+		l.fail("threads", fmt.Sprint(l.v.Get("threads")), "a whole number from 1; leave it out for all cores")
 	}
 	if err := project.ParseMemory(s.Memory); err != nil {
 		l.fail("memory", s.Memory, "a size such as 512MB, 2GB or 2GiB")

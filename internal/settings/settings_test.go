@@ -94,6 +94,19 @@ func TestMistakesNameTheirOrigin(t *testing.T) {
 	}
 }
 
+// Zero threads run nothing; who wants all cores says nothing.
+func TestNoThreadsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		vars map[string]string
+		args []string
+	}{{args: []string{"--threads=0"}}, {vars: map[string]string{"ELT_THREADS": "0"}}, {args: []string{"--threads=-1"}}} {
+		if _, _, err := load(t, nil, c.vars, c.args...); err == nil || !strings.Contains(err.Error(), "expected a whole number from 1") {
+			t.Errorf("%v %v: %v", c.vars, c.args, err)
+		}
+	}
+}
+
 func TestTwoCallsDoNotMeet(t *testing.T) {
 	t.Parallel()
 	a, _, errA := load(t, nil, map[string]string{"ELT_TARGET": "a"})

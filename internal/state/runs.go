@@ -152,6 +152,10 @@ func (s *Store) closeOrphan(ctx context.Context, id string, now time.Time) error
 	})
 }
 
+// Gone reports whether r is recorded as running though its process, on this
+// machine, has ended: it was killed, and no run has closed it since.
+func (r Run) Gone() bool { return r.Status == Running && isGone(r) }
+
 // isGone reports whether the process of a run of this machine has ended. A pid
 // that is ours belongs to another session, hence to a process before this one.
 func isGone(r Run) bool {

@@ -97,6 +97,10 @@ func (t Tables) follow(f sqlparse.Flow) Columns {
 	q := query{flow: f, inner: map[string]string{}}
 	for _, r := range f.Relations {
 		c := t.Of(r.Schema + "." + r.Name)
+		if anywhere(r) {
+			c.unsure = t.any()
+			f.Opaque = f.Opaque || r.Schema == ""
+		}
 		q.relations = append(q.relations, relation{r.Alias, c})
 		if from := c.Any(); q.any == "" || from != "" && from < q.any {
 			q.any = from
@@ -121,6 +125,23 @@ func (t Tables) follow(f sqlparse.Flow) Columns {
 	}
 	q.outputs(&out)
 	return out
+}
+
+// anywhere reports whether a table may hold values of any other one: where it is
+// found depends on the session, or Postgres keeps frequent values in it.
+func anywhere(r sqlparse.Relation) bool {
+	return r.Schema == "" || strings.EqualFold(r.Schema, "pg_catalog") && strings.HasPrefix(strings.ToLower(r.Name), "pg_stat")
+}
+
+// any is one of all marked columns.
+func (t Tables) any() string {
+	least := ""
+	for _, c := range t {
+		if from := c.Any(); least == "" || from != "" && from < least {
+			least = from
+		}
+	}
+	return least
 }
 
 // query is one query while it is followed.

@@ -67,6 +67,23 @@ var queries = []struct {
 	{name: "all fields of a row", sql: "select (c).* from shop.customers c", columns: "anything", want: "anything", pgOnly: true},
 }
 
+// Where a table without a schema is found depends on the session.
+func TestATableThatMayBeAnyIsPersonal(t *testing.T) {
+	t.Parallel()
+	for engine, p := range parsers(t) {
+		for _, sql := range []string{
+			"select mail from customers", "select (select x from customers t(x)) as mail", "select mail from shop.orders, customers",
+			"select t.most_common_vals as mail from pg_catalog.pg_stats t", "select most_common_vals::text as mail from pg_stats",
+		} {
+			tables := marked()
+			tables.Trace(lineage.Model{Name: "marts.x", Flow: flow(t, p, sql)})
+			if tables.Of("marts.x").Origin("mail") == "" {
+				t.Errorf("%s: counts as free\n%s", engine, sql)
+			}
+		}
+	}
+}
+
 func parsers(t *testing.T) map[string]sqlparse.Parser {
 	t.Helper()
 	duck, err := sqlparse.DuckDB()

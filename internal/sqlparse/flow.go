@@ -12,7 +12,8 @@ type Flow struct {
 	// its FROM clauses, of all depths.
 	Inner []Item
 	// Relations are the tables that it names, wherever that is. One without an
-	// alias is only known to be read somewhere.
+	// alias is only known to be read somewhere; one without a schema is no common
+	// table expression either.
 	Relations []Relation
 	// Derived are the names of what else stands in FROM clauses, lower case.
 	Derived []string
@@ -87,9 +88,7 @@ func (f *Flow) many(refs [][]string) {
 // no column is made, so that what is not followed may come from each.
 func (f *Flow) read(refs []Ref) {
 	for _, r := range refs {
-		if r.Schema != "" {
-			f.Relations = append(f.Relations, Relation{Schema: r.Schema, Name: r.Name})
-		}
+		f.Relations = append(f.Relations, Relation{Schema: r.Schema, Name: r.Name})
 	}
 }
 

@@ -186,11 +186,10 @@ func (f *duckFlows) expression(o map[string]any) [][]string {
 			return nil
 		}
 	case "FUNCTION", "WINDOW":
-		method := text(o, "schema") != "" && text(o, "schema") != "main"
-		if o["class"] == "FUNCTION" && strings.EqualFold(text(o, "function_name"), "count") && !method {
+		if o["class"] == "FUNCTION" && strings.EqualFold(text(o, "function_name"), "count") && text(o, "schema") == "" {
 			return nil
 		}
-		if method {
+		if text(o, "schema") != "" {
 			// email.lower() is parsed as a function of a schema; what it is, the engine
 			// finds out when it knows the columns.
 			parts := []string{text(o, "schema")}

@@ -123,6 +123,7 @@ func TestRefused(t *testing.T) {
 		{"duckdb", `attach 'x' as y`, `only a SELECT`},
 		{"postgres", `select * from pg_ls_dir('/')`, `1:15: table function pg_ls_dir is not allowed`},
 		{"postgres", `select pg_read_file('/etc/passwd')`, `1:8: function pg_read_file is not allowed here`},
+		{"postgres", `select ts_stat('select to_tsvector(email) from s.t')`, `1:8: function ts_stat is not allowed here`},
 		{"postgres", `with x as (delete from s.t returning *) select * from x`, `a SELECT that writes is not allowed here`},
 		{"postgres", `select 1 as a into s.t`, `SELECT INTO is not allowed here`},
 		{"postgres", `select * from s.t for update`, `FOR UPDATE`},

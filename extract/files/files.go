@@ -125,7 +125,8 @@ func merged(common, own Options) Options {
 }
 
 func zeroCSV(o scan.CSVOptions) bool {
-	return o.Delimiter == "" && o.Quote == "" && o.Escape == "" && o.Header == nil && len(o.Null) == 0 && o.Skip == 0 && o.Encoding == ""
+	return o.Delimiter == "" && o.Quote == "" && o.Escape == "" && o.Header == nil && len(o.Null) == 0 && o.Skip == 0 && o.Encoding == "" &&
+		o.DateFormat == "" && o.TimestampFormat == ""
 }
 
 // Streams implements [extract.Source].

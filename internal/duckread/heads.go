@@ -35,6 +35,20 @@ func (p *plan) checkHeads(found []described) error {
 	return errors.Join(errs...)
 }
 
+// setHeads keeps what the sniffer made of the first lines: it finds a head by the
+// types of the rows below, which are told it afterwards.
+func (p *plan) setHeads(found []described) {
+	for i, g := range p.groups {
+		names := headNames(g)
+		switch {
+		case slices.ContainsFunc(names, func(name string) bool { return has(found, name) }):
+			p.groups[i].headed = "true"
+		case len(names) > 0 && has(found, "column0"):
+			p.groups[i].headed = "false"
+		}
+	}
+}
+
 // headNames are the names in the head of g; none where it cannot be split.
 func headNames(g group) []string {
 	sep, size := utf8.DecodeRuneInString(g.delim)

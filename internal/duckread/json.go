@@ -79,50 +79,10 @@ func reason(cols []column) string {
 	return "concat_ws('; ', " + strings.Join(parts, ", ") + ")"
 }
 
-// zones makes timestamps whose texts have an offset into timestamps with time
-// zone: the sniffer would take the offset and throw it away.
-func (p *plan) zones(ctx context.Context, e Execer) error {
-	var at []int
-	var cols []column
-	for i, c := range p.cols {
-		if c.sniffed == "TIMESTAMP" && !c.declared {
-			at, cols = append(at, i), append(cols, column{source: c.source, typ: "VARCHAR"})
-		}
-	}
-	if len(at) == 0 {
-		return nil
-	}
-	tests := make([]string, len(cols))
-	for i, c := range cols {
-		tests[i] = "bool_or(regexp_matches(" + quote(c.source) + `, '([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)$') AND length(` + quote(c.source) + ") > 10)"
-	}
-	r, err := e.Query(ctx, "SELECT "+strings.Join(tests, ", ")+" FROM ("+p.rawRows(cols)+" LIMIT 2000)")
-	if err != nil {
-		return err
-	}
-	return rows.Each(r, func(row rows.Row) error {
-		for i, j := range at {
-			if row.Bool(i) {
-				p.cols[j].typ = "TIMESTAMP WITH TIME ZONE"
-			}
-		}
-		return nil
-	})
-}
-
-// rawRows selects cols of all files as they stand there.
-func (p *plan) rawRows(cols []column) string {
-	parts := make([]string, len(p.groups))
-	for i, g := range p.groups {
-		parts[i] = "SELECT * FROM " + p.rawReader(g, cols, "")
-	}
-	return strings.Join(parts, " UNION ALL ")
-}
-
 // rawReader reads cols of g as they stand there.
 func (p *plan) rawReader(g group, cols []column, more string) string {
 	if p.f.Format == scan.JSONLines {
-		more += ", format='newline_delimited', ignore_errors=true"
+		more += ", format='newline_delimited', records=true, ignore_errors=true"
 	}
 	return "read_json(" + pathList(g.files) + ", hive_partitioning=false" + g.compression() + more + ", columns=" + rawColumns(cols) + ")"
 }
@@ -155,12 +115,8 @@ func (w *writer) lineGroup(ctx context.Context, g group) (int64, error) {
 			return n, err
 		}
 	}
-	names := make([]string, len(g.files))
-	for i, f := range g.files {
-		names[i] = literal(f.Name)
-	}
-	if _, err := w.e.Exec(ctx, "DELETE FROM "+w.into+" WHERE "+quote(sourceFile)+" IN ("+strings.Join(names, ", ")+")"); err != nil {
-		return 0, of(g.files, err)
+	if err := w.takeBack(ctx, g); err != nil {
+		return 0, err
 	}
 	var total int64
 	for _, f := range g.files {
@@ -194,7 +150,7 @@ func (w *writer) documentGroup(ctx context.Context, g group) (int64, error) {
 	direct := good == "true"
 	source := from
 	if !direct {
-		if _, err := w.insertWhole(ctx, g, "CREATE TEMP TABLE "+strings.TrimPrefix(tmp, "temp.main.")+" AS SELECT * FROM "+from); err != nil {
+		if _, err := w.insertWhole(ctx, g, "CREATE TEMP TABLE "+strings.TrimPrefix(tmp, "temp.main.")+" AS "+w.selectSQL("*", from)); err != nil {
 			return 0, err
 		}
 		source = tmp + " WHERE " + good

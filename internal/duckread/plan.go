@@ -37,6 +37,7 @@ type group struct {
 	zipped bool
 	delim  string
 	head   string // the first line of CSV that may have a head
+	headed string // whether it has one, as the reader takes it; "": not known
 }
 
 func makePlan(ctx context.Context, e Execer, f scan.Files) (*plan, error) {
@@ -51,11 +52,12 @@ func makePlan(ctx context.Context, e Execer, f scan.Files) (*plan, error) {
 	if err := p.checkHeads(found); err != nil {
 		return nil, err
 	}
+	p.setHeads(found)
 	if p.cols, err = p.settle(found); err != nil {
 		return nil, err
 	}
-	if f.Format == scan.JSONLines || f.Format == scan.JSON {
-		if err := p.zones(ctx, e); err != nil {
+	if f.Format != scan.Parquet {
+		if err := p.refine(ctx, e); err != nil {
 			return nil, of(p.files, err)
 		}
 	}
@@ -94,7 +96,7 @@ func (p *plan) look() error {
 		}
 		key := fmt.Sprintf("%t %q %q", g.zipped, g.delim, g.head)
 		i, ok := at[key]
-		if !ok {
+		if !ok || p.f.Ordered && i < len(p.groups)-1 { // in order, a group ends where another begins
 			i = len(p.groups)
 			at[key] = i
 			p.groups = append(p.groups, g)

@@ -62,6 +62,9 @@ type Files struct {
 	Columns []Column
 	// Options of CSV; zero values are sniffed.
 	CSV CSVOptions
+	// Ordered keeps the rows in the order of the files and of their lines, for a
+	// load in which the last row of a key wins. It costs time.
+	Ordered bool
 }
 
 // File is one file of a Files part.
@@ -90,6 +93,9 @@ type CSVOptions struct {
 	Null      []string `yaml:"null,omitempty" json:"null,omitempty" jsonschema:"description=Texts that mean NULL; an empty field by default"`
 	Skip      int      `yaml:"skip,omitempty" json:"skip,omitempty" jsonschema:"description=Lines to skip before the header"`
 	Encoding  string   `yaml:"encoding,omitempty" json:"encoding,omitempty" jsonschema:"enum=utf-8,enum=utf-16,enum=latin-1,description=Character encoding; utf-8 by default"`
+	// The forms of dates and timestamps apply to declared columns alone.
+	DateFormat      string `yaml:"dateformat,omitempty" json:"dateformat,omitempty" jsonschema:"description=Form of the columns that columns: declares as DATE; such as %d/%m/%Y; ISO 8601 by default"`
+	TimestampFormat string `yaml:"timestampformat,omitempty" json:"timestampformat,omitempty" jsonschema:"description=Form of the columns that columns: declares as TIMESTAMP or TIMESTAMPTZ; such as %d.%m.%Y %H:%M:%S; ISO 8601 by default"`
 }
 
 // Cursor is where a stream's next read begins: opaque to all but the source that

@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,5 +121,33 @@ func TestRewrittenFileReplacesItsRows(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		same(t, "table", table(t, db, both), "a.csv 5 5.00")
+	})
+}
+
+// TestTheRowThatStandsLastWins: without a cursor a later row is a later state,
+// also where files are read by several threads at once.
+func TestTheRowThatStandsLastWins(t *testing.T) {
+	const keys = 150_000 // a row group is 122,880 rows
+	dir := t.TempDir()
+	var files filesScan
+	for v := range 4 {
+		var b strings.Builder
+		b.WriteString("id,amount\n")
+		for i := range keys {
+			fmt.Fprintf(&b, "%d,%d.00\n", i, v)
+		}
+		name := fmt.Sprintf("%d.csv", v)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files.files = append(files.files, scan.File{Path: filepath.Join(dir, name), Name: name})
+	}
+	eachReading(t, dir, func(t *testing.T, db *warehouse.DB) {
+		c := contract("l1")
+		c.Files, c.Key = true, []string{"id"}
+		if _, err := publish(db, stage(t, db, files, c), load.Target{Disposition: load.Merge, Key: c.Key}); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "states", table(t, db, `SELECT CAST(amount AS text), count(*) FROM shop.orders GROUP BY 1 ORDER BY 1`), fmt.Sprint("3.00 ", keys))
 	})
 }

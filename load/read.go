@@ -25,11 +25,17 @@ type partReader struct {
 	known  *arrow.Schema // the stage has its columns already
 }
 
+// inOrder has the files read in order where the row of a key that stands last wins.
+func (p partReader) inOrder(f scan.Files) scan.Files {
+	f.Ordered = f.Ordered || len(p.staged.contract.Key) > 0
+	return f
+}
+
 // native lets the warehouse read the files itself.
 func (p partReader) native(ctx context.Context, f scan.Files) error {
 	s := p.staged
 	return s.db.Aside(ctx, s.table, func(ctx context.Context, tx *warehouse.Tx) error {
-		looked, err := duckread.Look(ctx, tx, f)
+		looked, err := duckread.Look(ctx, tx, p.inOrder(f))
 		if err != nil {
 			return err
 		}
@@ -55,7 +61,7 @@ func (p partReader) append(ctx context.Context, part scan.Part) error {
 	open := part.Open
 	if part.Files != nil {
 		open = func(ctx context.Context) (array.RecordReader, error) {
-			return duckread.Open(ctx, *part.Files, p.staged.Rejects.Add, p.staged.contract.TimeZone)
+			return duckread.Open(ctx, p.inOrder(*part.Files), p.staged.Rejects.Add, p.staged.contract.TimeZone)
 		}
 	}
 	if open == nil {

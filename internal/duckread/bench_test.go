@@ -44,19 +44,21 @@ func BenchmarkInsert(b *testing.B) {
 				must("TRUNCATE scratch.main.t")
 			}
 		})
-		b.Run(f.name+"/insert", func(b *testing.B) {
-			for b.Loop() {
-				looked, err := Look(b.Context(), s, scan.Files{Format: f.format, Paths: []scan.File{{Path: path, Name: "x"}}})
-				if err != nil {
-					b.Fatal(err)
+		for name, ordered := range map[string]bool{"insert": false, "ordered": true} {
+			b.Run(f.name+"/"+name, func(b *testing.B) {
+				for b.Loop() {
+					looked, err := Look(b.Context(), s, scan.Files{Format: f.format, Paths: []scan.File{{Path: path, Name: "x"}}, Ordered: ordered})
+					if err != nil {
+						b.Fatal(err)
+					}
+					n, err := looked.Insert(b.Context(), s, "scratch.main.t", nil)
+					if err != nil || n != int64(rows) {
+						b.Fatal(n, err)
+					}
+					must("TRUNCATE scratch.main.t")
 				}
-				n, err := looked.Insert(b.Context(), s, "scratch.main.t", nil)
-				if err != nil || n != int64(rows) {
-					b.Fatal(n, err)
-				}
-				must("TRUNCATE scratch.main.t")
-			}
-		})
+			})
+		}
 		if err := s.close(); err != nil {
 			b.Fatal(err)
 		}

@@ -122,7 +122,19 @@ func (w *writer) write(ctx context.Context) (int64, error) {
 
 // insertSQL is INSERT … SELECT items FROM from; items are already aliased.
 func (w *writer) insertSQL(items []string, from string) string {
-	return "INSERT INTO " + w.into + " BY NAME SELECT " + strings.Join(items, ", ") + " FROM " + from
+	return "INSERT INTO " + w.into + " BY NAME " + w.selectSQL(strings.Join(items, ", "), from)
+}
+
+// selectSQL is SELECT items FROM from, in the order of the files where that is asked.
+//
+// The databases that files are read into do not keep the order of rows, which
+// would cost every read time, and their settings are locked. A numbering that
+// streams makes DuckDB keep it, in one thread.
+func (w *writer) selectSQL(items, from string) string {
+	if !w.plan.f.Ordered {
+		return "SELECT " + items + " FROM " + from
+	}
+	return "SELECT * EXCLUDE (_elt_nth) FROM (SELECT " + items + ", row_number() OVER () AS _elt_nth FROM " + from + ") WHERE _elt_nth > 0"
 }
 
 // nameItem is the select item that names the file of a row.

@@ -40,12 +40,11 @@ func (w *writer) parquet(ctx context.Context) (int64, error) {
 		}
 	}
 	from := "read_parquet(" + pathList(p.files) + ", union_by_name=true, hive_partitioning=false, filename=" + literal(fileColumn)
-	q := w.insertSQL(append(list, nameItem(p.files)), from+")")
-	good := strings.Join(conditions, " AND ")
+	good, where := strings.Join(conditions, " AND "), ""
 	if good != "" {
-		q += " WHERE " + good
+		where = " WHERE " + good
 	}
-	n, err := w.e.Exec(ctx, q)
+	n, err := w.e.Exec(ctx, w.insertSQL(append(list, nameItem(p.files)), from+")"+where))
 	if err != nil {
 		return 0, of(p.files, err)
 	}

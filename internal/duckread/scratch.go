@@ -159,7 +159,7 @@ func (s *scratch) read(ctx context.Context, f scan.Files, reject func(scan.Rejec
 	if _, err := s.Exec(ctx, "COMMIT"); err != nil {
 		return nil, of(f.Paths, err)
 	}
-	r := &reader{ctx: ctx, scratch: s, files: f.Paths, refs: 1}
+	r := &reader{ctx: ctx, scratch: s, files: f.Paths, ordered: f.Ordered, refs: 1}
 	return r, r.begin(cols)
 }
 
@@ -170,6 +170,7 @@ type reader struct {
 	scratch   *scratch
 	files     []scan.File
 	query     string
+	ordered   bool
 	schema    *arrow.Schema
 	next, end int64
 	page      array.RecordReader
@@ -240,7 +241,11 @@ func (r *reader) Next() bool {
 			if r.next >= r.end {
 				return false
 			}
-			r.page, r.err = r.scratch.Query(r.ctx, fmt.Sprintf("%s WHERE rowid >= %d AND rowid < %d", r.query, r.next, r.next+pageRows))
+			q := fmt.Sprintf("%s WHERE rowid >= %d AND rowid < %d", r.query, r.next, r.next+pageRows)
+			if r.ordered {
+				q += " ORDER BY rowid"
+			}
+			r.page, r.err = r.scratch.Query(r.ctx, q)
 			r.next += pageRows
 			continue
 		}

@@ -222,14 +222,14 @@ func (w *writer) insertWhole(ctx context.Context, g group, q string) (n int64, e
 	return n, err
 }
 
-// insertTallied runs q, which reads files, while it counts the lines of counted.
+// insertTallied runs q, which reads files, while it looks at the bytes of counted.
 // A damaged file is told before whatever DuckDB made of it.
-func (w *writer) insertTallied(ctx context.Context, files, counted []scan.File, q string) (n, lines int64, err error) {
+func (w *writer) insertTallied(ctx context.Context, files, counted []scan.File, q string) (n int64, found seen, err error) {
 	tallying, stop := context.WithCancel(ctx)
 	defer stop()
 	var g errgroup.Group
 	g.Go(func() (err error) {
-		lines, err = tally(tallying, counted)
+		found, err = tally(tallying, counted)
 		return err
 	})
 	n, err = w.e.Exec(ctx, q)
@@ -237,9 +237,9 @@ func (w *writer) insertTallied(ctx context.Context, files, counted []scan.File, 
 		stop()
 	}
 	if terr := g.Wait(); terr != nil && !errors.Is(terr, context.Canceled) {
-		return 0, 0, terr
+		return 0, seen{}, terr
 	}
-	return n, lines, of(files, err)
+	return n, found, of(files, err)
 }
 
 // notUTF8 is the reason of a line in another encoding.

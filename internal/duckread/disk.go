@@ -120,33 +120,47 @@ func firstLine(f scan.File, skip int) (string, error) {
 	}
 }
 
-// tally reads each file to its end and returns how many lines are not blank. For
-// compressed files that also proves that they are whole, which DuckDB does not
-// check. It runs beside DuckDB's own reading.
-func tally(ctx context.Context, files []scan.File) (int64, error) {
-	var total int64
+// seen is what a file holds: how many lines that are not blank, and whether any
+// number that DuckDB's JSON reader would round.
+type seen struct {
+	lines  int64
+	rounds bool
+}
+
+// tally reads each file to its end and returns what it saw. For compressed files
+// that also proves that they are whole, which DuckDB does not check. It runs
+// beside DuckDB's own reading.
+func tally(ctx context.Context, files []scan.File) (seen, error) {
+	var total seen
 	for _, f := range files {
-		n, err := tallyOne(ctx, f)
+		s, err := tallyOne(ctx, f)
 		if err != nil {
-			return 0, err
+			return seen{}, err
 		}
-		total += n
+		total.lines += s.lines
+		total.rounds = total.rounds || s.rounds
 	}
 	return total, nil
 }
 
-func tallyOne(ctx context.Context, f scan.File) (int64, error) {
+// tallyOverlap is how much of the bytes before is looked at again for numbers
+// that lie across two reads.
+const tallyOverlap = 128
+
+func tallyOne(ctx context.Context, f scan.File) (seen, error) {
 	r, closer, err := open(f)
 	if err != nil {
-		return 0, err
+		return seen{}, err
 	}
 	defer func() { _ = closer.Close() }()
-	var lines int64
+	var s seen
 	blank := true // what was seen of this line so far
-	buf := make([]byte, 1<<18)
+	buf := make([]byte, tallyOverlap+1<<18)
+	kept := 0
 	for ctx.Err() == nil {
-		n, err := r.Read(buf)
-		rest := buf[:n]
+		n, err := r.Read(buf[kept:])
+		s.rounds = s.rounds || roundsNumbers(buf[:kept+n], false)
+		rest := buf[kept : kept+n]
 		for len(rest) > 0 {
 			i := bytes.IndexByte(rest, '\n')
 			part := rest
@@ -158,20 +172,22 @@ func tallyOne(ctx context.Context, f scan.File) (int64, error) {
 			blank = blank && len(bytes.TrimSpace(part)) == 0
 			if i >= 0 {
 				if !blank {
-					lines++
+					s.lines++
 				}
 				blank = true
 			}
 		}
 		if errors.Is(err, io.EOF) {
 			if !blank {
-				lines++
+				s.lines++
 			}
-			return lines, nil
+			return s, nil
 		}
 		if err != nil {
-			return 0, broken(f, err)
+			return seen{}, broken(f, err)
 		}
+		last := min(tallyOverlap, kept+n)
+		kept = copy(buf, buf[kept+n-last:kept+n])
 	}
-	return 0, context.Cause(ctx)
+	return seen{}, context.Cause(ctx)
 }

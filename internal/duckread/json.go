@@ -10,10 +10,13 @@ import (
 	"elt/internal/scan"
 )
 
+// document reports that the column takes any JSON value.
+func (c column) document() bool { return nested(c.typ) || strings.EqualFold(c.typ, "JSON") }
+
 // raw is the type that a JSON value is read as: one that takes in any value, so
 // that a cast which fails is seen and not a silent NULL.
 func (c column) raw() string {
-	if nested(c.typ) || strings.EqualFold(c.typ, "JSON") {
+	if c.document() && !c.verbatim {
 		return "JSON"
 	}
 	return "VARCHAR"
@@ -25,19 +28,32 @@ func (c column) plain() bool {
 	return upper == "JSON" || upper == "VARCHAR" || upper == "TEXT"
 }
 
-// value is c's value from expr, and fits whether the cast loses it.
+// value is c's value from expr, and fits whether the cast loses it or a part of it.
 func (c column) value(expr string) string {
-	if c.plain() {
+	switch {
+	case c.verbatim && strings.EqualFold(c.typ, "JSON"):
+		return "CAST(" + expr + " AS JSON)"
+	case c.plain():
 		return expr
+	default:
+		return "TRY_CAST(" + expr + " AS " + c.typ + ")"
 	}
-	return "TRY_CAST(" + expr + " AS " + c.typ + ")"
 }
 
 func (c column) fits(expr string) string {
-	if c.plain() {
+	upper := strings.ToUpper(c.typ)
+	switch {
+	case c.plain():
 		return ""
+	case upper == "DOUBLE" && !c.declared: // who declares one has said that it may round
+		return "(" + expr + " IS NULL OR " + exactDouble(expr) + ")"
+	case upper == "DATE" && !c.declared: // the cast would cut off a time
+		return "(" + expr + " IS NULL OR " + c.value(expr) + " IS NOT NULL AND length(" + expr + ") <= 10)"
+	case strings.HasSuffix(upper, "INT") || strings.HasPrefix(upper, "INTEGER") || strings.HasPrefix(upper, "DECIMAL") || strings.HasPrefix(upper, "NUMERIC"):
+		return "(" + expr + " IS NULL OR " + exact(expr, c.value(expr)) + ")"
+	default:
+		return "(" + expr + " IS NULL OR " + c.value(expr) + " IS NOT NULL)"
 	}
-	return "(" + expr + " IS NULL OR " + c.value(expr) + " IS NOT NULL)"
 }
 
 // rawColumns are the columns as read_json takes them.
@@ -110,17 +126,18 @@ func (w *writer) lineGroup(ctx context.Context, g group) (int64, error) {
 		}
 		list, good := items(g.cols)
 		from := w.plan.rawReader(g, g.cols, ", filename="+literal(fileColumn)) + " WHERE (" + strings.Join(some, " OR ") + ") AND " + good
-		n, lines, err := w.insertTallied(ctx, g.files, g.files, w.insertSQL(append(list, nameItem(g.files)), from))
-		if err != nil || n == lines {
+		n, seen, err := w.insertTallied(ctx, g.files, g.files, w.insertSQL(append(list, nameItem(g.files)), from))
+		if err != nil || n == seen.lines && !seen.rounds {
 			return n, err
 		}
+		g.verbatim(seen.rounds)
 	}
 	if err := w.takeBack(ctx, g); err != nil {
 		return 0, err
 	}
 	var total int64
 	for _, f := range g.files {
-		n, err := w.lineByLine(ctx, f)
+		n, err := w.lineByLine(ctx, f, g.cols)
 		if err != nil {
 			return 0, err
 		}
@@ -147,30 +164,47 @@ func (w *writer) documentGroup(ctx context.Context, g group) (int64, error) {
 	tmp := "temp.main." + quote("_elt_json_"+strings.ToLower(rand.Text()[:10]))
 	from := w.plan.rawReader(g, g.cols, ", filename="+literal(fileColumn))
 	list, good := items(g.cols)
-	direct := good == "true"
-	source := from
-	if !direct {
-		if _, err := w.insertWhole(ctx, g, "CREATE TEMP TABLE "+strings.TrimPrefix(tmp, "temp.main.")+" AS "+w.selectSQL("*", from)); err != nil {
+	list = append(list, nameItem(g.files))
+	if good == "true" {
+		n, seen, err := w.insertTallied(ctx, g.files, g.files, w.insertSQL(list, from))
+		if err != nil || !seen.rounds {
+			return n, err
+		}
+		if err := w.takeBack(ctx, g); err != nil {
 			return 0, err
 		}
-		source = tmp + " WHERE " + good
+		return w.oneByOne(ctx, g)
 	}
-	n, err := w.insertWhole(ctx, g, w.insertSQL(append(list, nameItem(g.files)), source))
-	if err != nil || direct {
-		return n, err
-	}
-	r, err := w.e.Query(ctx, "SELECT "+nameExpr(g.files)+", "+reason(g.cols)+", "+payload(g.cols)+" FROM "+tmp+" WHERE NOT "+good)
+	_, seen, err := w.insertTallied(ctx, g.files, g.files, "CREATE TEMP TABLE "+strings.TrimPrefix(tmp, "temp.main.")+" AS SELECT * FROM "+from)
 	if err != nil {
-		return 0, of(g.files, err)
+		return 0, err
 	}
-	err = rows.Each(r, func(row rows.Row) error {
-		return w.reject(scan.Reject{Locator: row.String(0), Reason: row.String(1), Payload: row.String(2)})
-	})
+	var n int64
+	if seen.rounds {
+		n, err = w.oneByOne(ctx, g)
+	} else {
+		n, err = w.fromTable(ctx, g, tmp, list, good)
+	}
 	if err != nil {
 		return 0, err
 	}
 	_, err = w.e.Exec(ctx, "DROP TABLE "+tmp)
 	return n, of(g.files, err)
+}
+
+// fromTable inserts the rows of tmp that are good and rejects the others.
+func (w *writer) fromTable(ctx context.Context, g group, tmp string, list []string, good string) (int64, error) {
+	n, err := w.e.Exec(ctx, w.insertSQL(list, tmp+" WHERE "+good))
+	if err != nil {
+		return 0, of(g.files, err)
+	}
+	r, err := w.e.Query(ctx, "SELECT "+nameExpr(g.files)+", "+reason(g.cols)+", "+payload(g.cols)+" FROM "+tmp+" WHERE NOT "+good)
+	if err != nil {
+		return 0, of(g.files, err)
+	}
+	return n, rows.Each(r, func(row rows.Row) error {
+		return w.reject(scan.Reject{Locator: row.String(0), Reason: row.String(1), Payload: row.String(2)})
+	})
 }
 
 // payload is a row as the source gave it, as JSON.

@@ -19,6 +19,7 @@ type column struct {
 	typ      string // in the warehouse
 	sniffed  string // what the reader makes of it; "" when no file has it
 	declared bool
+	verbatim bool // numbers and JSON values are read as texts of what stands there
 }
 
 // plan is how a set of files is read.
@@ -59,6 +60,11 @@ func makePlan(ctx context.Context, e Execer, f scan.Files) (*plan, error) {
 	if f.Format != scan.Parquet {
 		if err := p.refine(ctx, e); err != nil {
 			return nil, of(p.files, err)
+		}
+	}
+	if f.Format == scan.JSONLines || f.Format == scan.JSON {
+		if err := p.refineNumbers(); err != nil {
+			return nil, err
 		}
 	}
 	return p, p.assign(ctx, e)

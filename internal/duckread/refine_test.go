@@ -1,6 +1,7 @@
 package duckread
 
 import (
+	"strings"
 	"testing"
 
 	"elt/internal/scan"
@@ -76,4 +77,71 @@ func TestCSVNumbersKeepTheirDigits(t *testing.T) {
 	got.want(t, "i DECIMAL(38,0), d DECIMAL(38,2), f DOUBLE, r DOUBLE, e VARCHAR, _source_file VARCHAR",
 		[]string{"1 2.50 3.0 4.0 1234567890123456789012345.5e3 a.csv l1",
 			"123456789012345678901234567890 12345678901234567.89 19.99 0.30000000000000004 1.2345678901234567e30 a.csv l1", "∅ ∅ ∅ ∅ ∅ a.csv l1"}, nil)
+}
+
+const longNumbers = `{"id":1,"x":123456789012345678901234567890,"y":12345678901234567.89,"z":19.99,"w":0.30000000000000004,"n":{"a":[12345678901234567.89,"1"]},"b":9007199254740993}
+{"id":2,"x":1,"y":2.5,"z":20,"w":1e22,"n":"t","b":2}
+`
+
+// JSON numbers are never floats by accident.
+func TestJSONNumbersKeepTheirDigits(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	columns := "id BIGINT, x DECIMAL(38,0), y DECIMAL(38,2), z DOUBLE, w DOUBLE, n JSON, b BIGINT, _source_file VARCHAR"
+	for format, f := range map[scan.Format]scan.File{
+		scan.JSONLines: p.write("a.jsonl.gz", longNumbers),
+		scan.JSON:      p.write("a.json", "["+strings.Replace(strings.TrimSpace(longNumbers), "\n", ",", 1)+"]"),
+	} {
+		got, err := insert(t, files(format, nil, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.want(t, columns, []string{
+			`1 123456789012345678901234567890 12345678901234567.89 19.99 0.30000000000000004 {"a":[12345678901234567.89,"1"]} 9007199254740993 ` + f.Name + ` l1`,
+			`2 1 2.50 20.0 1e+22 "t" 2 ` + f.Name + ` l1`,
+		}, nil)
+	}
+}
+
+// What comes after the sniffed part and does not fit is set aside, not rounded.
+func TestJSONNumbersThatDoNotFitAreRejected(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	var b strings.Builder
+	for range 60_000 {
+		b.WriteString(`{"i":1,"f":1.5,"d":"2026-02-01"}` + "\n")
+	}
+
+	bad := `{"i":2.5,"f":1.5}` + "\n" + `{"i":2,"f":12345678901234567.89}` + "\n" + `{"i":3,"f":1234567890123456789}` + "\n" + `{"i":4,"d":"2026-02-01 10:00:00"}` + "\n" + `{"i":1e3,"f":-0.1}` + "\n"
+	got, err := insert(t, files(scan.JSONLines, nil, p.write("b.jsonl", b.String()+bad)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.columns != "i BIGINT, f DOUBLE, d DATE, _source_file VARCHAR" || got.staged != 60_001 {
+		t.Errorf("got %s, %d rows", got.columns, got.staged)
+	}
+	got.columns, got.rows = "", nil
+	got.want(t, "", nil, []string{"b.jsonl:60001 | …column i: expected BIGINT, found 2.5", "b.jsonl:60002 | …found 12345678901234567.89", "b.jsonl:60003 | …found 1234567890123456789", "b.jsonl:60004 | …found 2026-02-01 10:00:00"})
+
+	declared := files(scan.JSONLines, []scan.Column{{Name: "i", Type: "BIGINT"}, {Name: "f", Type: "DECIMAL(38,1)"}}, p.write("c.jsonl", bad))
+	if got, err = insert(t, declared); err != nil {
+		t.Fatal(err)
+	}
+	if got.staged != 3 || len(got.rejects) != 2 {
+		t.Errorf("declared: %d rows, rejects %s", got.staged, got.rejects)
+	}
+}
+
+func TestRoundsNumbers(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		`{"a":12345678901234567.89}`: true, `{"a":"12345678901234567.89"}`: false, `{"a":1234567890123456789}`: false, `{"a":0.30000000000000004}`: false,
+		`{"a":1234567890123456789e2}`: true, `{"a":1.5,"b":"2026-01-01T00:00:00.123456789"}`: false, `{"a":-1.2345678901234567891}`: true, `{"a":100000000000000000.0}`: false,
+	} {
+		for shift := range longRun {
+			if got := roundsNumbers([]byte(strings.Repeat(" ", shift)+text), false); got != want {
+				t.Errorf("%s after %d: got %t", text, shift, got)
+			}
+		}
+	}
 }

@@ -12,7 +12,6 @@ import (
 	"elt/internal/scan"
 	"elt/internal/sqlparse"
 	"elt/internal/state"
-	"elt/internal/warehouse"
 )
 
 // What commands print of the data is masked where it may be personal, unless
@@ -51,7 +50,7 @@ func (s *session) marked() []string {
 // maskTable hides the columns of a table of the project that may be personal.
 func (a *app) maskTable(s *session, table string) func(string) bool {
 	columns := a.personal(s).Of(table)
-	return func(name string) bool { return !ours(name) && columns.Origin(name) != "" }
+	return func(name string) bool { return columns.Origin(name) != "" }
 }
 
 // maskQuery hides the columns of a query that may be personal.
@@ -66,9 +65,6 @@ func (a *app) maskQuery(s *session, flow sqlparse.Flow) func(string) bool {
 	columns := tables.Of(answer)
 	return func(name string) bool { return columns.Origin(name) != "" }
 }
-
-// ours reports whether elt itself fills the column.
-func ours(name string) bool { return strings.HasPrefix(name, warehouse.Reserved) }
 
 // maskReject hides what may be personal in a quarantined row. A row of a stream
 // that the project has no longer is hidden where anything is marked.

@@ -55,6 +55,7 @@ func TestPersonalDataStaysOutOfAnswers(t *testing.T) {
 	models := map[string]string{
 		"alias":  "select o.id, (select b from shop.customers t(a, b, c) limit 1) as m from shop.customers o",
 		"joined": "select id, (select max(b) from (select x.id, y.email from shop.customers x join shop.customers y using (id)) t(a, b)) as m from shop.customers",
+		"ours":   "select id, email as _elt_mail from shop.customers",
 		"star":   "select id, (select max(b) from (select c.* from shop.customers c) t(a, b, d)) as m from shop.customers",
 	}
 	questions := []string{"select upper(email), id as upper from shop.customers", "select c as x from shop.customers c", "select t.b as x from shop.customers t(a, b)"}

@@ -157,3 +157,27 @@ func TestPersonalColumnsAreFollowedThroughModels(t *testing.T) {
 		}
 	}
 }
+
+// A second column of a name is as personal as the first in all models after it;
+// where none can be, such a name is the table's own.
+func TestASecondColumnOfANameIsFollowed(t *testing.T) {
+	t.Parallel()
+	p := parsers(t)["duckdb"]
+	tables := marked()
+	tables.Trace(
+		lineage.Model{Name: "marts.twice", Flow: flow(t, p, "select * from shop.orders o join shop.customers c on c.id = o.customer_id")},
+		lineage.Model{Name: "marts.again", Flow: flow(t, p, "select a.name_1 as x, a.sku from marts.twice a")},
+		lineage.Model{Name: "marts.all", Flow: flow(t, p, "select * from marts.twice")},
+		lineage.Model{Name: "marts.once", Flow: flow(t, p, "select * from shop.customers")},
+		lineage.Model{Name: "marts.named", Flow: flow(t, p, "select email, id as email_2 from shop.customers")},
+	)
+	for column, want := range map[string]bool{
+		"twice.name": true, "twice.name_1": true, "twice.sku": false, "again.x": true, "again.sku": false, "all.name_1": true, "all.Name_12": true,
+		"once.name": true, "once.name_1": false, "named.email": true, "named.email_2": false,
+	} {
+		model, name, _ := strings.Cut(column, ".")
+		if got := tables.Of("marts."+model).Origin(name) != ""; got != want {
+			t.Errorf("%s: personal is %t", column, got)
+		}
+	}
+}

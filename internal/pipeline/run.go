@@ -41,30 +41,48 @@ func (p *Pipeline) Run(ctx context.Context, steps []scheduler.Step, opts RunOpti
 	began := time.Now()
 	p.Emit, p.drain = opts.Sink.Emit, opts.Drain
 	run := state.Run{ID: p.RunID, Job: opts.Job, Command: opts.Command, Trigger: "manual", StartedAt: began, AsOf: p.asOf(), Log: opts.Log}
-	if err := p.start(ctx, run); err != nil {
+	ended, err := p.start(ctx, run)
+	if err != nil {
 		return event.End{}, err
 	}
+	defer ended()
 	p.Emit(event.Event{At: began, Run: p.RunID, Start: &event.Start{Project: p.Project.Name, Target: p.Target.Name,
 		Warehouse: opts.Warehouse, Push: p.Push, AsOf: p.asOf(), Steps: len(steps)}})
 	for i := range steps {
 		steps[i].Run = p.locked(steps[i])
 	}
-	ended, failed := scheduler.Run(ctx, steps, scheduler.Options{
+	results, failed := scheduler.Run(ctx, steps, scheduler.Options{
 		Parallel: opts.Parallel, Retries: opts.Retries, Backoff: opts.Backoff,
 		Drain: opts.Drain, Ended: p.ended,
 	})
-	return p.finish(ctx, run, ended, failed, opts)
+	return p.finish(ctx, run, results, failed, opts)
 }
 
 // start closes runs whose process is gone, sweeps what they left behind when no
 // other run is on, and records the new one; all under one lock, so that no run
-// sweeps away what another has just staged.
-func (p *Pipeline) start(ctx context.Context, run state.Run) error {
+// sweeps away what another has just staged. Until ended is called other processes
+// see that the run lives.
+func (p *Pipeline) start(ctx context.Context, run state.Run) (ended func(), err error) {
 	ctx, release, err := p.lock(ctx, "start")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer release()
+	if err := p.clear(ctx, run); err != nil {
+		return nil, err
+	}
+	if ended, err = p.Store.Hold(ctx, run.ID); err != nil {
+		return nil, fmt.Errorf("start run %s: %w", run.ID, err)
+	}
+	if err := p.Store.StartRun(ctx, run); err != nil {
+		ended()
+		return nil, err
+	}
+	return ended, nil
+}
+
+// clear makes the warehouse ready for run.
+func (p *Pipeline) clear(ctx context.Context, run state.Run) error {
 	if _, err := p.Store.CloseOrphans(ctx, run.StartedAt, p.RunID); err != nil {
 		return err
 	}
@@ -85,7 +103,7 @@ func (p *Pipeline) start(ctx context.Context, run state.Run) error {
 			return err
 		}
 	}
-	return p.Store.StartRun(ctx, run)
+	return nil
 }
 
 // makeSchemas makes the schemas of all sources and models before any step runs:

@@ -2,11 +2,9 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"elt/internal/rows"
@@ -112,25 +110,30 @@ func readRun(r rows.Row) Run {
 
 // CloseOrphans closes as interrupted, as of now, the runs that are recorded as
 // running but whose process is gone, with their steps, and returns their ids.
-// A run of another machine is left alone: nothing is known of it, except on
-// DuckDB, whose file one process owns at a time. Runs named in except are alive.
+// A run that lives has its lease, see [Store.Hold]; on DuckDB one process owns the
+// file at a time, so there no other run lives. Runs named in except are alive.
 func (s *Store) CloseOrphans(ctx context.Context, now time.Time, except ...string) ([]string, error) {
-	var gone []string
-	alone := s.db.Dialect().Name == "duckdb"
+	var others []Run
 	err := s.each(ctx, s.db, `SELECT `+runColumns+` FROM _elt.run
 		WHERE project = $1 AND target = $2 AND status = $3 ORDER BY id`, func(r rows.Row) error {
 		run, session := readRun(r), r.String(13)
-		if !slices.Contains(except, run.ID) && session != s.session && (alone || isGone(run)) {
-			gone = append(gone, run.ID)
+		if !slices.Contains(except, run.ID) && session != s.session {
+			others = append(others, run)
 		}
 		return nil
 	}, Running)
 	if err != nil {
 		return nil, fmt.Errorf("look for runs that were cut off: %w", err)
 	}
-	for _, id := range gone {
-		if err := s.closeOrphan(ctx, id, now); err != nil {
-			return nil, fmt.Errorf("close run %s: %w", id, err)
+	var gone []string
+	for _, run := range others {
+		lives, err := s.lives(ctx, run)
+		if err == nil && !lives {
+			gone = append(gone, run.ID)
+			err = s.closeOrphan(ctx, run.ID, now)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("close run %s: %w", run.ID, err)
 		}
 	}
 	return gone, nil
@@ -155,23 +158,6 @@ func (s *Store) closeOrphan(ctx context.Context, id string, now time.Time) error
 // Gone reports whether r is recorded as running though its process, on this
 // machine, has ended: it was killed, and no run has closed it since.
 func (r Run) Gone() bool { return r.Status == Running && isGone(r) }
-
-// isGone reports whether the process of a run of this machine has ended. A pid
-// that is ours belongs to another session, hence to a process before this one.
-func isGone(r Run) bool {
-	if r.Host != hostname() {
-		return false
-	}
-	if r.PID == os.Getpid() {
-		return true
-	}
-	p, err := os.FindProcess(r.PID)
-	if err != nil {
-		return true
-	}
-	err = p.Signal(syscall.Signal(0))
-	return errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH)
-}
 
 // hostname is "" where the machine has none, which matches only itself.
 func hostname() string {

@@ -144,9 +144,13 @@ func TestOrphansAreClosed(t *testing.T) {
 		ok(t, before.StartRun(ctx, state.Run{ID: "parent", StartedAt: at, PID: os.Getppid()}))
 		ok(t, before.StartRun(ctx, state.Run{ID: "elsewhere", StartedAt: at, Host: "other", PID: 1}))
 		ok(t, s.StartRun(ctx, state.Run{ID: "mine", StartedAt: at}))
-		want := []string{"gone", "reused"}
+		ok(t, before.StartRun(ctx, state.Run{ID: "held", StartedAt: at, Host: "other", PID: 1}))
+		release, err := before.Hold(ctx, "held")
+		ok(t, err)
+		defer release()
+		want := []string{"elsewhere", "gone", "parent", "reused"}
 		if db.Dialect().Name == "duckdb" { // its file has one owner at a time, and that is us
-			want = []string{"elsewhere", "gone", "parent", "reused"}
+			want = []string{"elsewhere", "gone", "held", "parent", "reused"}
 		}
 		same(t, want)(s.CloseOrphans(ctx, at.Add(time.Hour), "excepted"))
 		r, _, err := s.Run(ctx, "reused")

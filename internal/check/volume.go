@@ -8,16 +8,13 @@ import (
 	"time"
 )
 
-// Volume judges how many rows came, against the accepted history of the same
-// measure, newest last. The measure is rows of a closed interval for loads with a
-// time column, and all rows of the table for replace, so that a rerun that finds
-// nothing new is no anomaly. full tells that observed is the whole table.
+// Whole judges how many rows a table has that a load replaced as a whole, against
+// what the loads before put there, newest last; the first load is not judged.
 //
 // The rules are hard on zero and on halves, and robust otherwise: log counts,
-// median and MAD with a floor for small counts (Poisson), a weekly phase once
-// three weeks are known. They were tuned on simulated daily series.
-func Volume(relation string, observed int64, history []int64, full bool) Finding {
-	f := Finding{Check: "volume", Relation: relation, Severity: Warn, OK: true, Observed: plural(observed, "row"), Expected: "any number"}
+// median and MAD with a floor for small counts (Poisson).
+func Whole(relation string, observed int64, history []int64) Finding {
+	f := Finding{Check: "volume", Relation: relation, Severity: Warn, OK: true, Observed: plural(observed, "row") + " in the whole table", Expected: "any number"}
 	if len(history) > 28 {
 		history = history[len(history)-28:]
 	}
@@ -28,17 +25,22 @@ func Volume(relation string, observed int64, history []int64, full bool) Finding
 	last := history[len(history)-1]
 	switch {
 	case observed == 0 && mid >= 5:
-		return alarm(f, Error, fmt.Sprintf("about %.0f", mid))
-	case full && last > 0 && observed*2 < last:
-		return alarm(f, Error, fmt.Sprintf("at least half of the last %d", last))
+		return alarm(f, Error, fmt.Sprintf("about %.0f, as after the %s before", mid, plural(int64(len(history)), "load")))
+	case last > 0 && observed*2 < last:
+		return alarm(f, Error, fmt.Sprintf("at least half of the %d that the last load left", last))
 	case len(history) < 7:
-		f.Expected = fmt.Sprintf("%.0f to %.0f", mid/10, mid*10)
 		if v := float64(observed); mid > 0 && (v < mid/10 || v > mid*10) {
-			return alarm(f, Warn, f.Expected)
+			return alarm(f, Warn, fmt.Sprintf("%.0f to %.0f, as after the %s before", mid/10, mid*10, plural(int64(len(history)), "load")))
 		}
 		return f
 	}
-	return banded(f, observed, history)
+	var points []point
+	for i, n := range history {
+		points = append(points, point{x: float64(i - len(history)), y: math.Log1p(float64(n))})
+	}
+	points = detrended(points)
+	b := banded(points, points)
+	return b.judge(f, observed, fmt.Sprintf("as after the %d loads before", len(history)))
 }
 
 func alarm(f Finding, s Severity, expected string) Finding {
@@ -46,86 +48,68 @@ func alarm(f Finding, s Severity, expected string) Finding {
 	return f
 }
 
-// banded compares with the centre of seven or more values and their spread.
-func banded(f Finding, observed int64, history []int64) Finding {
-	logs := make([]float64, len(history))
-	for i, n := range history {
-		logs[i] = math.Log1p(float64(n))
-	}
-	slope := theilSen(logs)
-	for i := range logs {
-		logs[i] += slope * float64(len(logs)-i)
-	}
-	centre, effective := median(logs), float64(len(logs))
-	residuals := deviations(logs, centre)
-	if len(logs) >= 21 {
-		phase := phaseMedians(logs, 7)
-		seasonal := make([]float64, len(logs))
-		for i := range logs {
-			seasonal[i] = math.Abs(logs[i] - phase[(len(logs)-i)%7])
-		}
-		if mean(seasonal) < mean(residuals)/2 {
-			centre, residuals, effective = phase[0], seasonal, effective/7
+// point is the log of a count at a distance from what is judged, in days or loads.
+type point struct{ x, y float64 }
+
+// detrended is points without their slope, as of x = 0.
+func detrended(points []point) []point {
+	var slopes []float64 // Theil and Sen: the median over all pairs
+	for i, a := range points {
+		for _, b := range points[i+1:] {
+			if b.x != a.x {
+				slopes = append(slopes, (b.y-a.y)/(b.x-a.x))
+			}
 		}
 	}
-	scale := 1.4826 * median(residuals) * (1 + 1.6/effective)
+	slope := median(slopes)
+	out := make([]point, len(points))
+	for i, p := range points {
+		out[i] = point{p.x, p.y - slope*p.x}
+	}
+	return out
+}
+
+// band is what is expected, as logs of counts.
+type band struct{ centre, half float64 }
+
+// banded is the band around the median of like; all tell how much counts of this
+// table differ from the centre of their like.
+func banded(like, all []point) band {
+	centre := median(ys(like))
+	residuals := make([]float64, len(all))
+	for i, p := range all {
+		residuals[i] = math.Abs(p.y - centre)
+	}
+	return spread(centre, residuals, len(like))
+}
+
+// spread is the band around centre for residuals. Few values of a kind say less,
+// and a count is never more regular than chance allows (Poisson).
+func spread(centre float64, residuals []float64, n int) band {
+	scale := 1.4826 * median(residuals) * (1 + 1.6/float64(n))
 	scale = max(scale, 1/math.Sqrt(max(1, math.Expm1(centre))))
-	band := max(4.5*scale, math.Log(1.2))
-	f.Expected = fmt.Sprintf("%.0f to %.0f", max(0, math.Expm1(centre-band)), math.Expm1(centre+band))
-	off := math.Abs(math.Log1p(float64(observed)) - centre)
-	weekAgo := len(history) - 7
-	excused := len(history) < 21 && weekAgo >= 0 &&
-		math.Abs(math.Log1p(float64(observed))-math.Log1p(float64(history[weekAgo]))) <= max(1.41*band, math.Log(1.5))
+	return band{centre, max(4.5*scale, math.Log(1.2))}
+}
+
+// judge finishes f: an error far below the band, a warning outside it.
+func (b band) judge(f Finding, observed int64, since string) Finding {
+	f.Expected = fmt.Sprintf("%.0f to %.0f, %s", max(0, math.Expm1(b.centre-b.half)), math.Expm1(b.centre+b.half), since)
+	off := math.Log1p(float64(observed)) - b.centre
 	switch {
-	case off <= band || excused:
+	case math.Abs(off) <= b.half:
 		return f
-	case math.Log1p(float64(observed)) < centre && (off > 2*band || off > math.Log(10)):
+	case off < 0 && (-off > 2*b.half || -off > math.Log(10)):
 		return alarm(f, Error, f.Expected)
-	default:
-		return alarm(f, Warn, f.Expected)
 	}
+	return alarm(f, Warn, f.Expected)
 }
 
-// phaseMedians returns the median by distance to the coming value modulo period;
-// index 0 is the phase of the value that is judged.
-func phaseMedians(v []float64, period int) []float64 {
-	by := make([][]float64, period)
-	for i := range v {
-		p := (len(v) - i) % period
-		by[p] = append(by[p], v[i])
-	}
-	out := make([]float64, period)
-	for p := range by {
-		out[p] = median(by[p])
+func ys(points []point) []float64 {
+	out := make([]float64, len(points))
+	for i, p := range points {
+		out[i] = p.y
 	}
 	return out
-}
-
-// theilSen is the median slope over all pairs.
-func theilSen(v []float64) float64 {
-	var slopes []float64
-	for i := range v {
-		for j := i + 1; j < len(v); j++ {
-			slopes = append(slopes, (v[j]-v[i])/float64(j-i))
-		}
-	}
-	return median(slopes)
-}
-
-func deviations(v []float64, centre float64) []float64 {
-	out := make([]float64, len(v))
-	for i := range v {
-		out[i] = math.Abs(v[i] - centre)
-	}
-	return out
-}
-
-func mean(v []float64) float64 {
-	var sum float64
-	for _, x := range v {
-		sum += x
-	}
-	return sum / float64(len(v))
 }
 
 func median(v []float64) float64 {

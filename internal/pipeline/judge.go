@@ -13,7 +13,6 @@ import (
 	"elt/internal/rows"
 	"elt/internal/warehouse"
 	"elt/transform"
-	"elt/window"
 )
 
 // errCheck rolls a transaction back because a check of severity error failed.
@@ -75,6 +74,12 @@ func tell(res *event.Result, findings []check.Finding) {
 				w.Hint = "elt quarantine " + f.Relation
 			}
 		}
+		if f.Check == "volume" {
+			w.Hint = "if that is right: volume: warn (or off) in the settings of " + f.Relation + " or of its source"
+			if !w.Error {
+				w.Hint = "if that is right: volume: off in the settings of " + f.Relation + " or of its source"
+			}
+		}
 		res.Warnings = append(res.Warnings, w)
 	}
 }
@@ -88,32 +93,6 @@ func highWater(ctx context.Context, q warehouse.Querier, t warehouse.Table, colu
 		return high, fmt.Errorf("high water of %s: %w", t.Display(), err)
 	}
 	return high, nil
-}
-
-// volume judges the last closed day of t by its time column against the days
-// before it, so that a rerun that finds nothing new is no anomaly.
-func (p *Pipeline) volume(ctx context.Context, q warehouse.Querier, t warehouse.Table, relation, column string) (check.Finding, error) {
-	today := window.StartOfDay(p.Now, p.Project.Timezone)
-	first := window.StartOfDay(today.AddDate(0, 0, -29), p.Project.Timezone)
-	counts := map[string]int64{}
-	col := warehouse.Quote(column)
-	q1 := fmt.Sprintf(`SELECT CAST(CAST(%[1]s AS date) AS text), count(*) FROM %[2]s
-		WHERE CAST(%[1]s AS timestamp with time zone) >= $1 AND CAST(%[1]s AS timestamp with time zone) < $2 GROUP BY 1`, col, t)
-	err := warehouse.Each(ctx, q, q1, func(r rows.Row) error { counts[r.String(0)] = r.Int(1); return nil }, first.UTC(), today.UTC())
-	if err != nil {
-		return check.Finding{}, fmt.Errorf("volume of %s: %w", t.Display(), err)
-	}
-	var days []int64
-	for d := first; d.Before(today); d = window.StartOfDay(d.Add(36*time.Hour), p.Project.Timezone) {
-		n := counts[d.In(p.Project.Timezone).Format(time.DateOnly)]
-		if len(days) > 0 || n > 0 {
-			days = append(days, n)
-		}
-	}
-	if len(days) < 2 {
-		return check.Finding{Check: "volume", Relation: relation, Severity: check.Warn, OK: true, Observed: "less than two closed days", Expected: "any number"}, nil
-	}
-	return check.Volume(relation, days[len(days)-1], days[:len(days)-1], false), nil
 }
 
 // drift compares columns with those of the last publish.

@@ -9,7 +9,6 @@ import (
 
 	"elt/internal/check"
 	"elt/internal/project"
-	"elt/internal/state"
 	"elt/internal/warehouse"
 	"elt/load"
 )
@@ -77,10 +76,9 @@ func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []wa
 		if l.high, err = highWater(ctx, tx, l.table, l.spec.Time); err != nil {
 			return err
 		}
-		if f, err = l.volume(ctx, tx, l.table, l.relation, l.spec.Time); err != nil {
+		if err := l.judgeDay(ctx, tx); err != nil {
 			return err
 		}
-		l.judged = append(l.judged, f)
 	case disposition == load.Replace && !l.nothingNew:
 		if err := l.judgeReplace(ctx, tx); err != nil {
 			return err
@@ -117,20 +115,6 @@ func (l *loading) lastNews(ctx context.Context) (time.Time, error) {
 		}
 	}
 	return l.Now, nil
-}
-
-// judgeReplace compares the whole table with what the last replaces put there.
-func (l *loading) judgeReplace(ctx context.Context, tx *warehouse.Tx) error {
-	history, err := l.Store.VolumeHistory(ctx, l.relation, 28)
-	if err != nil {
-		return err
-	}
-	var before []int64
-	for _, v := range history { // newest first
-		before = append([]int64{v.Rows}, before...)
-	}
-	l.judged = append(l.judged, check.Volume(l.relation, l.done.Published, before, true))
-	return l.Store.SaveVolume(ctx, tx, l.relation, state.Volume{Slot: time.Now().UTC(), Rows: l.done.Published})
 }
 
 // window is how old the data may be when they are used; 0: nobody said.

@@ -129,6 +129,7 @@ func (l *loader) source(it item) {
 	for _, st := range s.Streams {
 		st.DecisionWindow = inherit(st.DecisionWindow, window)
 		st.Owner = inherit(st.Owner, s.Owner)
+		st.Volume = inherit(st.Volume, keys.Volume)
 		for _, tag := range s.Tags {
 			if !slices.Contains(st.Tags, tag) {
 				st.Tags = append(st.Tags, tag)
@@ -206,7 +207,7 @@ func (l *loader) stream(d *yamlx.Decoder, s *Source, k kind, e yamlx.Entry) {
 	st.Load, st.Key, st.Cursor, st.Time, st.Lookback = keys.Load, keys.Key, keys.Cursor, keys.Time, keys.Lookback
 	st.NullCursor, st.OnEmpty, st.Columns = keys.NullCursor, keys.OnEmpty, keys.Columns
 	st.Contract, st.QuarantineMax = Contract(keys.Contract), keys.Quarantine.Max
-	st.DecisionWindow, st.PII, st.Checks = keys.DecisionWindow, keys.PII, keys.Checks
+	st.DecisionWindow, st.PII, st.Checks, st.Volume = keys.DecisionWindow, keys.PII, keys.Checks, keys.Volume
 	st.Tags, st.Owner, st.Description = keys.Tags, keys.Owner, keys.Description
 	if len(*d.Errs) == before {
 		l.streamRules(d, s.Type, st, o)

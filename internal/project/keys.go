@@ -62,6 +62,7 @@ type sourceKeys struct {
 	Owner          string        `yaml:"owner" jsonschema:"description=Who answers for it; for people"`
 	Tags           []string      `yaml:"tags" jsonschema:"description=Names for selectors such as tag:nightly; inherited by the streams"`
 	DecisionWindow time.Duration `yaml:"decision_window" jsonschema:"description=How old the data may be when they are used; that of the level above by default"`
+	Volume         string        `yaml:"volume" jsonschema:"enum=off,enum=warn,enum=error,default=error,description=What the check of volume does with a count of rows that is far from those before: nothing; a warning; it keeps the old data where rows are missing; of all streams that do not say themselves"`
 	Streams        section       `yaml:"streams"`
 }
 
@@ -78,6 +79,7 @@ type streamKeys struct {
 	Quarantine     quarantineKeys    `yaml:"quarantine" jsonschema:"description=How many rows of a load may be set aside; 1% by default; over it the load fails its check"`
 	DecisionWindow time.Duration     `yaml:"decision_window" jsonschema:"description=How old the data may be when they are used; that of the level above by default"`
 	PII            map[string]string `yaml:"pii" jsonschema:"description=Columns with personal data and their kind such as email; a field that pushes one needs allow_pii and what is shown of them is masked; see Personal data"`
+	Volume         string            `yaml:"volume" jsonschema:"enum=off,enum=warn,enum=error,description=What the check of volume does with a count of rows that is far from those before: nothing; a warning; it keeps the old data where rows are missing; that of the source by default"`
 	Checks         yamlx.Checks      `yaml:"checks" jsonschema:"description=What must hold of the rows; those that judge single rows look at the stage before anything is published"`
 	Tags           []string          `yaml:"tags" jsonschema:"description=Names for selectors such as tag:nightly"`
 	Owner          string            `yaml:"owner" jsonschema:"description=Who answers for it; for people"`

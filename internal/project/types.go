@@ -80,6 +80,7 @@ type Stream struct {
 	QuarantineMax  Limit
 	DecisionWindow time.Duration
 	PII            map[string]string
+	Volume         string // off, warn, error; "": error
 	Checks         []Check
 	Tags           []string
 	Owner          string

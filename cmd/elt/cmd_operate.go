@@ -20,45 +20,6 @@ func (a *app) addCommands(root *cobra.Command) {
 		a.cmdDoctor(), a.cmdQuarantine(), a.cmdState(), a.cmdVersion())
 }
 
-func (a *app) cmdPlan() *cobra.Command {
-	var sel selection
-	var exitCodeFlag bool
-	cmd := command("day", "plan [SELECTOR…]", "Show what a run would do, and type-check every model; writes nothing",
-		"elt plan\nelt plan marts.customers+ --exit-code", []int{exitOK, exitFailed, exitUsage, exitLocked, exitChange},
-		func(cmd *cobra.Command, args []string) (err error) {
-			ctx := cmd.Context()
-			s, err := a.open(ctx, false)
-			if err != nil {
-				return err
-			}
-			defer func() { joinErr(&err, s.close()) }()
-			p := a.pipeline(s)
-			defer func() { joinErr(&err, p.Close()) }()
-			a.tellNotActing(s)
-			if err := p.Validate(); err != nil {
-				return err
-			}
-			steps, err := sel.steps(p, args)
-			if err != nil {
-				return err
-			}
-			lines, changes, err := p.Plan(ctx, steps)
-			if err != nil {
-				return err
-			}
-			if err := a.print([]string{"kind", "name", "would", "detail"}, lines); err != nil {
-				return err
-			}
-			if exitCodeFlag && changes {
-				return &exitError{code: exitChange}
-			}
-			return nil
-		})
-	sel.add(cmd)
-	cmd.Flags().BoolVar(&exitCodeFlag, "exit-code", false, "exit 10 when something would change")
-	return cmd
-}
-
 func (a *app) cmdState() *cobra.Command {
 	cmd := command("operate", "state", "Show the cursors of all streams", "elt state\nelt state reset shop.orders", []int{exitOK, exitFailed, exitUsage},
 		func(cmd *cobra.Command, args []string) error {

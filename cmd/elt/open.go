@@ -162,6 +162,11 @@ func (a *app) open(ctx context.Context, readOnly bool) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.openWarehouse(ctx, s, readOnly)
+}
+
+// openWarehouse opens the warehouse of s, which it closes when that fails.
+func (a *app) openWarehouse(ctx context.Context, s *session, readOnly bool) (*session, error) {
 	driver, err := a.driver(ctx, s, readOnly)
 	if err != nil {
 		return nil, errors.Join(err, s.close())

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"elt/activate"
+	"elt/internal/check"
 	"elt/internal/warehouse"
 	"elt/load"
 	"elt/scheduler"
@@ -29,84 +32,171 @@ func (p *Pipeline) CheckModels(ctx context.Context, steps []scheduler.Step) ([]t
 	return transform.Plan(ctx, p.DB, p.planned(names), p.PlanOptions())
 }
 
-// Plan tells what steps would do, a line each: kind, name, what, detail. changes
-// reports whether anything would be different afterwards, as far as that can be
-// known without reading the sources.
-func (p *Pipeline) Plan(ctx context.Context, steps []scheduler.Step) (lines [][]string, changes bool, err error) {
+// Planned is what a plan tells of one step.
+type Planned struct {
+	Kind, Name    string
+	Would, Detail string
+	// Changes reports whether something that people care about would be different
+	// afterwards: rows that are new at the source, a model whose text or columns
+	// are not those of its last build, rows to push. What cannot be told without
+	// reading the source does not count.
+	Changes bool
+}
+
+// unplanned is the line of a step whose error stands below.
+const unplanned = "cannot be planned"
+
+// Plan tells what steps would do, as far as that can be known without reading the
+// sources. It plans what it can: the error joins those of the steps that cannot be
+// planned, which have a line too.
+func (p *Pipeline) Plan(ctx context.Context, steps []scheduler.Step) ([]Planned, error) {
 	planned, err := p.CheckModels(ctx, steps)
-	if err != nil {
-		return nil, false, err
-	}
+	errs := []error{err}
 	models := map[string]transform.Planned{}
 	for _, m := range planned {
 		models[m.Model.FullName()] = m
 	}
-	var errs []error
+	var lines []Planned
 	for _, s := range steps {
-		var would, detail string
-		var some bool
-		switch s.Kind {
-		case Extract:
-			would, detail, some, err = p.planExtract(ctx, s.Name)
-		case Model:
-			m := models[s.Name]
-			would, detail, some = "build "+string(m.Model.Materialized), fmt.Sprintf("%d columns", len(m.Columns)), true
-			if len(m.Warnings) > 0 {
-				detail += "; " + strings.Join(m.Warnings, "; ")
-			}
-			if m.Waiting != "" {
-				detail = "checked when " + m.Waiting + " has been loaded"
-			}
-		case Sync:
-			would, detail, some, err = p.planSync(ctx, s.Name)
+		line := Planned{Kind: s.Kind, Name: s.Name, Would: unplanned}
+		m, checked := models[s.Name]
+		switch {
+		case s.Kind == Extract:
+			line, err = p.planExtract(ctx, s.Name)
+		case s.Kind == Model && checked:
+			line, err = p.planModel(ctx, m)
+		case s.Kind == Model: // its error, or that of what it reads, is among those above
+			err = nil
+		case s.Kind == Sync:
+			line, err = p.planSync(ctx, s.Name, models)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s %s: %w", s.Kind, s.Name, err))
+			line = Planned{Kind: s.Kind, Name: s.Name, Would: unplanned}
 		}
-		changes = changes || some
-		lines = append(lines, []string{s.Kind, s.Name, would, detail})
+		lines = append(lines, line)
 	}
-	return lines, changes, errors.Join(errs...)
+	return lines, errors.Join(errs...)
 }
 
-func (p *Pipeline) planExtract(ctx context.Context, name string) (would, detail string, changes bool, err error) {
-	for _, src := range p.Project.Sources {
-		for _, st := range src.Streams {
-			if src.Name+"."+st.Name != name {
-				continue
-			}
-			l := &loading{Pipeline: p, src: src, st: st, relation: name, table: p.place(src.Name, st.Name)}
-			sc, err := l.open(ctx)
-			if err != nil {
-				return "", "", false, err
-			}
-			defer func() { _ = sc.Close() }() // nothing was read
-			if l.from != "" && len(sc.Parts()) == 0 {
-				return "read nothing", "nothing is new", false, nil
-			}
-			since := "from the beginning"
-			if l.from != "" {
-				since = "what is new"
-			}
-			return "read and " + l.disposition(), since, true, nil
-		}
+func (p *Pipeline) planExtract(ctx context.Context, name string) (Planned, error) {
+	source, stream, _ := strings.Cut(name, ".")
+	src := p.Project.Sources[source]
+	if src == nil || src.Streams[stream] == nil {
+		return Planned{}, fmt.Errorf("no such stream")
 	}
-	return "", "", false, fmt.Errorf("no such stream")
-}
-
-func (p *Pipeline) planSync(ctx context.Context, name string) (would, detail string, changes bool, err error) {
-	sync, err := p.activation(p.Project.Syncs[name])
+	l := &loading{Pipeline: p, src: src, st: src.Streams[stream], relation: name, table: p.place(src.Name, stream)}
+	sc, err := l.open(ctx)
 	if err != nil {
-		return "", "", false, err
+		return Planned{}, err
+	}
+	defer func() { _ = sc.Close() }() // nothing was read
+	line := Planned{Kind: Extract, Name: name, Would: "read and " + l.disposition()}
+	before, err := p.Store.Loads(ctx, name, 1)
+	if err != nil {
+		return Planned{}, err
+	}
+	n, counted := sc.Counted()
+	count := ""
+	if counted {
+		count = ": " + several(n, "row")
+	}
+	switch {
+	case len(before) == 0:
+		line.Detail, line.Changes = "from the beginning"+count, true
+	case l.from != "" && len(sc.Parts()) == 0:
+		line.Would, line.Detail = "read nothing", "nothing is new"
+	case l.spec.Files:
+		line.Detail, line.Changes = "what is new", true
+	case l.from == "":
+		line.Detail, line.Changes = "all of it again"+count, counted && n != before[0].Read
+	case l.st.Lookback > 0: // reads rows again each time
+		line.Detail = fmt.Sprintf("what is new, and the last %s again%s", short(l.st.Lookback), count)
+	default:
+		line.Detail, line.Changes = "what is new"+count, true
+	}
+	return line, nil
+}
+
+func (p *Pipeline) planModel(ctx context.Context, m transform.Planned) (Planned, error) {
+	line := Planned{Kind: Model, Name: m.Model.FullName(), Would: "build " + string(m.Model.Materialized)}
+	facts := []string{several(int64(len(m.Columns)), "column")}
+	if m.Waiting != "" {
+		facts[0] = "checked when " + m.Waiting + " has been loaded"
+	}
+	builds, err := p.Store.Builds(ctx, line.Name, 1)
+	if err != nil {
+		return line, err
+	}
+	switch {
+	case len(builds) == 0:
+		line.Changes, facts = true, append(facts, "not built yet")
+	case builds[0].Fingerprint != fingerprint(m.Model):
+		line.Changes, facts = true, append(facts, "its text has changed")
+	case m.Waiting == "":
+		before, err := p.Store.Columns(ctx, line.Name)
+		if err != nil {
+			return line, err
+		}
+		if diff := check.Drift(line.Name, spell(before), spell(m.Columns)); !diff.OK {
+			line.Changes, facts = true, append(facts, diff.Observed)
+		}
+	}
+	line.Detail = strings.Join(append(facts, m.Warnings...), "; ")
+	return line, nil
+}
+
+func (p *Pipeline) planSync(ctx context.Context, name string, models map[string]transform.Planned) (Planned, error) {
+	s := p.Project.Syncs[name]
+	line := Planned{Kind: Sync, Name: name, Would: "push to " + p.Push, Changes: true}
+	sync, err := p.activation(s)
+	if err != nil {
+		return line, err
+	}
+	columns, err := p.columns(ctx, sync.Model)
+	if err != nil {
+		return line, err
+	}
+	if len(columns) == 0 {
+		line.Detail = "all rows of " + s.Model + ", which is not built yet"
+		return line, nil
+	}
+	if lacks(sync, columns) {
+		if m, ok := models[s.Model]; ok && (m.Waiting != "" || !lacks(sync, m.Columns)) {
+			line.Detail = "counted when " + s.Model + " has been built anew: it has other columns yet"
+			return line, nil
+		}
 	}
 	r, err := activate.Preview(ctx, p.DB, p.Store, sync)
-	if warehouse.KindOf(err) == warehouse.KindNotFound {
-		return "push", "counted when the model has been built", true, nil
-	}
 	if err != nil {
-		return "", "", false, err
+		return line, err
 	}
-	return "push to " + p.Push, fmt.Sprintf("%d read: %d unchanged, %d to send, %d invalid", r.Read, r.Unchanged, r.Deferred, r.Invalid), r.Deferred > 0, nil
+	line.Detail = fmt.Sprintf("%d read: %d unchanged, %d to send, %d invalid", r.Read, r.Unchanged, r.Deferred, r.Invalid)
+	line.Changes = r.Deferred > 0
+	return line, nil
+}
+
+// short is a duration without the zeros at its end: 2h, not 2h0m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// lacks reports whether columns do not hold all that sync needs.
+func lacks(sync activate.Sync, columns []warehouse.Column) bool {
+	needs := slices.Clone(sync.Key)
+	for _, f := range sync.Fields {
+		needs = append(needs, f.Column)
+	}
+	return slices.ContainsFunc(needs, func(name string) bool {
+		return !slices.ContainsFunc(columns, func(c warehouse.Column) bool { return c.Name == name })
+	})
 }
 
 // sweep removes what a killed run left behind in the schemas of the project.

@@ -57,21 +57,20 @@ func (p *Pipeline) Invalid(ctx context.Context, s *project.Sync, limit int) ([]a
 	if err != nil {
 		return nil, err
 	}
-	built, err := p.exists(ctx, sync.Model)
-	if err != nil || !built {
+	columns, err := p.columns(ctx, sync.Model)
+	if err != nil || len(columns) == 0 {
 		return nil, err
 	}
 	return activate.InvalidRows(ctx, p.DB, p.Store, sync, limit)
 }
 
-// exists reports whether a table or view is there.
-func (p *Pipeline) exists(ctx context.Context, t warehouse.Table) (bool, error) {
-	var columns []warehouse.Column
-	err := p.DB.View(ctx, func(ctx context.Context, tx *warehouse.Tx) (err error) {
+// columns are those of a table or view; none when there is no such.
+func (p *Pipeline) columns(ctx context.Context, t warehouse.Table) (columns []warehouse.Column, err error) {
+	err = p.DB.View(ctx, func(ctx context.Context, tx *warehouse.Tx) (err error) {
 		columns, err = tx.Schema(ctx, t)
 		return err
 	})
-	return len(columns) > 0, err
+	return columns, err
 }
 
 // activation is a declared sync as the engine takes it.

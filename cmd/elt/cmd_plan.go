@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"elt/internal/pipeline"
+	"elt/internal/secret"
+)
+
+func (a *app) cmdPlan() *cobra.Command {
+	var sel selection
+	var exitCodeFlag bool
+	cmd := command("day", "plan [SELECTOR…]", "Show what a run would do, and type-check every model; writes nothing (a new PostgreSQL warehouse gets its empty _elt)",
+		"elt plan\nelt plan marts.customers+ --exit-code", []int{exitOK, exitFailed, exitUsage, exitLocked, exitChange},
+		func(cmd *cobra.Command, args []string) error { return a.doPlan(cmd.Context(), sel, args, exitCodeFlag) })
+	sel.add(cmd)
+	cmd.Flags().BoolVar(&exitCodeFlag, "exit-code", false,
+		"exit 10 when something would change: rows that are new at a source as far as that shows without reading it, a model that is new or whose text or columns changed, rows to push")
+	return cmd
+}
+
+// doPlan prints a line for every step, those that cannot be planned included, and
+// then what is wrong with these.
+func (a *app) doPlan(ctx context.Context, sel selection, args []string, exitCodeFlag bool) (err error) {
+	s, err := a.openPlan(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { joinErr(&err, s.close()) }()
+	p := a.pipeline(s)
+	defer func() { joinErr(&err, p.Close()) }()
+	a.tellNotActing(s)
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	steps, err := sel.steps(p, args)
+	if err != nil {
+		return err
+	}
+	lines, planErr := p.Plan(ctx, steps)
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), planErr)
+	}
+	changes, err := a.printPlan(lines)
+	switch {
+	case planErr != nil || err != nil:
+		return errors.Join(planErr, err)
+	case exitCodeFlag && changes:
+		return &exitError{code: exitChange}
+	}
+	return nil
+}
+
+func (a *app) printPlan(lines []pipeline.Planned) (changes bool, err error) {
+	headings := []string{"kind", "name", "would", "detail"}
+	if a.flags.JSON {
+		headings = append(headings, "changes")
+	}
+	var table [][]any
+	for _, l := range lines {
+		changes = changes || l.Changes
+		row := []any{l.Kind, l.Name, l.Would, l.Detail}
+		if a.flags.JSON {
+			row = append(row, l.Changes)
+		}
+		table = append(table, row)
+	}
+	return changes, a.printValues(headings, table)
+}
+
+// openPlan opens the project for a plan. A DuckDB file that does not exist is not
+// made: an empty one elsewhere, which goes with the plan, stands for it.
+func (a *app) openPlan(ctx context.Context) (*session, error) {
+	s, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	name, path, err := engine(s.target)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(s.project.Dir, path)
+	}
+	if _, err := os.Stat(path); name == "duckdb" && errors.Is(err, os.ErrNotExist) {
+		dir, err := os.MkdirTemp("", "elt-plan-")
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("folder for the plan: %w", err), s.close())
+		}
+		s.closers = append(s.closers, func() error { return os.RemoveAll(dir) })
+		s.target.Warehouse = secret.New("duckdb:" + filepath.Join(dir, "plan.duckdb"))
+	}
+	return a.openWarehouse(ctx, s, false)
+}

@@ -26,11 +26,20 @@ func (p *publisher) makeRoom(ctx context.Context, g growth, existing []warehouse
 }
 
 // keyMatch is the condition that row t of the table and row s of the source of
-// this publish have the same key.
+// this publish have the same key, as the table holds it.
 func (p *publisher) keyMatch(g growth, t, s string) string {
 	parts := make([]string, len(p.to.Key))
 	for i, k := range p.to.Key {
-		parts[i] = t + "." + warehouse.Quote(g.targetName(k)) + " = " + s + "." + warehouse.Quote(k)
+		name, value := k, s+"."+warehouse.Quote(k)
+		for _, f := range g.fits {
+			if f.staged.Name != k {
+				continue
+			}
+			if name = f.target.Name; f.staged.Type != f.target.Type {
+				value = "CAST(" + value + " AS " + f.target.Type + ")"
+			}
+		}
+		parts[i] = t + "." + warehouse.Quote(name) + " = " + value
 	}
 	return strings.Join(parts, " AND ")
 }

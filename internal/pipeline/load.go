@@ -48,9 +48,10 @@ func (p *Pipeline) load(ctx context.Context, src *project.Source, st *project.St
 		return res, err
 	}
 	if !failed(findings) {
+		next := sc.Cursor() // reads every file again, so not within the transaction
 		err = p.DB.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
 			l.judged = findings
-			return l.publish(ctx, tx, staged, sc.Cursor())
+			return l.publish(ctx, tx, staged, next)
 		})
 		if err == nil {
 			return l.result(l.judged), nil

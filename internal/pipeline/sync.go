@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"elt/activate"
 	"elt/activate/file"
@@ -84,12 +82,12 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 	for _, f := range s.Fields {
 		out.Fields = append(out.Fields, activate.Field{Theirs: f.Theirs, Column: f.Column})
 	}
-	if limit := strings.TrimSuffix(s.Guards["max_reject"], "%"); limit != "" {
-		share, err := strconv.ParseFloat(limit, 64)
+	if text := s.Guards["max_reject"]; text != "" {
+		limit, err := project.ParseLimit(text)
 		if err != nil {
-			return out, fmt.Errorf("%s:%d: guard max_reject %q, expected a percentage", s.Pos.File, s.Pos.Line, s.Guards["max_reject"])
+			return out, fmt.Errorf("%s:%d: guard max_reject: %w", s.Pos.File, s.Pos.Line, err)
 		}
-		out.Guards.MaxRejectPercent = share
+		out.Guards.MaxRejectPercent = limit.Percent
 	}
 	return out, nil
 }

@@ -161,7 +161,7 @@ type syncKeys struct {
 	Model    string            `yaml:"model" jsonschema:"required,description=schema.table of the model that is pushed"`
 	To       string            `yaml:"to" jsonschema:"required,description=connection.object that is pushed to; such as crm.contacts"`
 	Mode     string            `yaml:"mode" jsonschema:"enum=upsert,enum=update,enum=insert,enum=mirror,enum=append,default=upsert,description=What happens there: make and change; change only; make only; also delete what is gone; add each row once"`
-	Key      []string          `yaml:"key" jsonschema:"description=Columns of the model that identify a row; by default the key of the identity; append may go without"`
+	Key      []string          `yaml:"key" jsonschema:"description=Columns of the model that identify a row; by default the key of the identity; every mode needs one: append sends each key once"`
 	Identity string            `yaml:"identity" jsonschema:"description=Name of the identity that finds their ids; its key is used where the sync has none" later:"its key is used, but no ids are looked up"`
 	Fields   section           `yaml:"fields"`
 	Guards   map[string]string `yaml:"guards" jsonschema:"description=Limits that hold a run back; such as max_delete: 5%"`

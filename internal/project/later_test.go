@@ -92,17 +92,20 @@ alerts:
 	}
 }
 
-// A guard that would be misread is refused: a number of rows is no share.
+// A guard that would be misread is refused: a number of rows is no share, and a
+// share of nothing would be no guard.
 func TestMaxRejectIsAShare(t *testing.T) {
 	t.Parallel()
-	_, err := load(t, map[string]string{"elt.yaml": `version: 1
+	for _, value := range []string{"100", "0%"} {
+		_, err := load(t, map[string]string{"elt.yaml": `version: 1
 name: shop
 connections: {crm: {type: file, path: out}}
 sources: {web: {type: files, path: a, streams: {a: {}}}}
 syncs:
-  people: {model: marts.people, to: crm.people, key: id, fields: {name: name}, guards: {max_reject: 100}}
+  people: {model: marts.people, to: crm.people, key: id, fields: {name: name}, guards: {max_reject: ` + value + `}}
 `})
-	if err == nil || !strings.Contains(err.Error(), `max_reject is "100", a number of rows`) {
-		t.Errorf("%v", err)
+		if err == nil || !strings.Contains(err.Error(), `max_reject is "`+value+`"`) || !strings.Contains(err.Error(), "expected: a share of the rows sent") {
+			t.Errorf("%v", err)
+		}
 	}
 }

@@ -122,6 +122,11 @@ func scalarSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{Title: "value", AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
 }
 
+// shareSchema is a share of rows; a number of them is none.
+func shareSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Title: "share", Type: "string", Pattern: `^[0-9.]+ ?%$`}
+}
+
 func limitSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{Title: "share or number", AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^[0-9._]+ ?%?$`}, {Type: "integer", Minimum: "0"}}}
 }
@@ -214,7 +219,11 @@ func (m maker) syncs() []*jsonschema.Schema {
 	field := &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, m.of(fieldKeys{})}}
 	limits := &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: jsonschema.FalseSchema}
 	for _, g := range slices.Sorted(maps.Keys(guards())) {
-		m.put(limits, g, guards()[g], limitSchema())
+		limit := limitSchema()
+		if g == "max_reject" {
+			limit = shareSchema()
+		}
+		m.put(limits, g, guards()[g], limit)
 	}
 	complete := func(s *jsonschema.Schema) *jsonschema.Schema {
 		m.put(s, "fields", "What is pushed: the field of the destination and the column of the model that fills it, as theirs: ours", &jsonschema.Schema{Type: "object", AdditionalProperties: field})

@@ -12,7 +12,7 @@ import (
 // guards are the limits that a sync may set, with what each says.
 func guards() map[string]string {
 	return map[string]string{
-		"max_reject": "The most rows of a run that the destination may refuse; over it the sync stops",
+		"max_reject": "The share of the rows sent that the destination may refuse, such as 1%; over it, after at least 200 rows, the sync stops and the rest waits for the next run",
 		"max_delete": "The most rows that a run may delete there. Does not act yet",
 		"max_change": "The most rows that a run may change there. Does not act yet",
 		"max_create": "The most rows that a run may make there. Does not act yet",
@@ -79,8 +79,12 @@ func (l *loader) syncKey(it item, s *Sync, o yamlx.Object) {
 			s.Key = id.Key
 		}
 	}
-	if len(s.Key) == 0 && s.Mode != "append" {
-		it.fail(fmt.Sprintf("sync %q has no key", it.name), "key: COLUMN, or identity: NAME", "add the columns of the model that identify a row")
+	if len(s.Key) == 0 {
+		hint := "add the columns of the model that identify a row"
+		if s.Mode == "append" {
+			hint += ": append sends each key once"
+		}
+		it.fail(fmt.Sprintf("sync %q has no key", it.name), "key: COLUMN, or identity: NAME", hint)
 	}
 }
 
@@ -100,8 +104,8 @@ func (l *loader) guards(it item, o yamlx.Object) {
 		it.d.Decode(g.Value, &limit)
 		if g.Key != "max_reject" {
 			l.note(it.d, g.Pos, fmt.Sprintf("guard %s of sync %q does not act yet", g.Key, it.name), "of the guards only max_reject holds a run back")
-		} else if text, ok := it.d.Text(g.Value); ok && limit.Set && !strings.HasSuffix(strings.TrimSpace(text), "%") {
-			it.d.Fail(g.Value, fmt.Sprintf("max_reject is %q, a number of rows", text), "a share of the rows that are pushed, such as 1%", "")
+		} else if text, ok := it.d.Text(g.Value); ok && limit.Set && limit.Percent == 0 {
+			it.d.Fail(g.Value, fmt.Sprintf("max_reject is %q", text), "a share of the rows sent, over 0% and up to 100%, such as 1%", "")
 		}
 	}
 }

@@ -20,6 +20,7 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 	var res event.Result
 	var findings []check.Finding
 	var high time.Time
+	var late []event.Warning
 	opts := transform.BuildOptions{
 		Now: p.Now, FullRefresh: p.FullRefresh,
 		Verify: func(ctx context.Context, tx *warehouse.Tx, rel warehouse.Table) (err error) {
@@ -29,7 +30,12 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 			}
 			return err
 		},
-		Record: func(ctx context.Context, tx *warehouse.Tx, r transform.Result) error {
+		Record: func(ctx context.Context, tx *warehouse.Tx, r transform.Result) (err error) {
+			if m.Windowed() && w.IsZero() {
+				if late, err = p.late(ctx, tx, m, r.Window.Start); err != nil {
+					return err
+				}
+			}
 			return p.recordBuild(ctx, tx, m, r, findings, high)
 		},
 	}
@@ -40,6 +46,12 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 		}
 		res = event.Result{Status: event.CheckFailed}
 		tell(&res, findings)
+		if m.Materialized == transform.View {
+			res.Note = "view"
+			res.Warnings = append(res.Warnings, event.Warning{Subject: m.FullName(),
+				Text: "a view holds no rows: if it was there before, its readers see these rows already, by its old definition",
+				Hint: "check the table below it, or materialized: table"})
+		}
 		return res, nil
 	}
 	if err != nil {
@@ -51,6 +63,7 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 		res.Counts = []event.Count{{Label: "rows", N: built.Rows}}
 	}
 	tell(&res, findings)
+	res.Warnings = append(res.Warnings, late...)
 	for _, c := range built.Changes {
 		res.Warnings = append(res.Warnings, event.Warning{Subject: m.FullName(), Text: c})
 	}

@@ -139,7 +139,11 @@ func Line(s event.Step) string {
 	case event.Interrupted, event.Skipped:
 		facts = []string{string(s.Status)}
 	case event.CheckFailed:
-		facts = append(facts, "check failed, the old data stands")
+		if s.Result.Note == "view" {
+			facts = append(facts, "check failed, the old definition stands")
+		} else {
+			facts = append(facts, "check failed, the old data stands")
+		}
 	case event.Unfinished:
 		facts = append(facts, "unfinished")
 	}

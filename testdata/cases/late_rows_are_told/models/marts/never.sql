@@ -1,0 +1,3 @@
+-- elt:
+--   checks: [{expression: "orders < 0"}]
+select orders from marts.daily

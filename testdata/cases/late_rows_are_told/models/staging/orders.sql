@@ -1,0 +1,1 @@
+select id, customer, cast(ordered_at as date) as order_date from "in".orders

@@ -270,9 +270,10 @@ func (a *app) cmdShow() *cobra.Command {
 				if !ok {
 					return usage("%q is no table, expected schema.table", args[0])
 				}
-				r, err := s.db.Query(ctx, "SELECT * FROM "+warehouse.Table{Schema: s.target.SchemaPrefix + schema, Name: name}.String()+fmt.Sprintf(" LIMIT %d", max(limit, 1)))
+				table := warehouse.Table{Schema: s.target.SchemaPrefix + schema, Name: name}
+				r, err := s.db.Query(ctx, "SELECT * FROM "+table.String()+fmt.Sprintf(" LIMIT %d", max(limit, 1)))
 				if err != nil {
-					return err
+					return s.notThere(ctx, args[0], table, err)
 				}
 				if showPII {
 					return a.printReader(r, 0, nil)

@@ -48,14 +48,20 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if cut := interruption(ctx, err); cut != nil {
 		err = cut
 	}
-	if err != nil && err.Error() != "" {
-		fmt.Fprintln(a.err, "elt: "+report.Visible(a.redact(err.Error()), "\n\t"))
-		var known *warehouse.Error
-		if errors.As(err, &known) && known.Hint != "" && !strings.Contains(err.Error(), known.Hint) {
-			fmt.Fprintln(a.err, "     "+known.Hint)
-		}
-	}
+	a.tell(err)
 	return exitCode(err)
+}
+
+// tell prints an error, with what to type next where the warehouse knows that.
+func (a *app) tell(err error) {
+	if err == nil || err.Error() == "" {
+		return
+	}
+	fmt.Fprintln(a.err, "elt: "+report.Visible(a.redact(err.Error()), "\n\t"))
+	var known *warehouse.Error
+	if errors.As(err, &known) && known.Hint != "" && !strings.Contains(err.Error(), known.Hint) {
+		fmt.Fprintln(a.err, "     "+known.Hint)
+	}
 }
 
 // known refuses a command that does not exist as what it is, a usage error.

@@ -181,7 +181,7 @@ func (a *app) cmdVersion() *cobra.Command {
 }
 
 func (a *app) cmdDiscover() *cobra.Command {
-	cmd := command("build", "discover SOURCE", "List the streams that a source has, with their columns", "elt discover shop", []int{exitOK, exitFailed, exitUsage},
+	cmd := command("build", "discover SOURCE", "List the streams that a source has, with their columns", "elt discover shop", []int{exitOK, exitFailed, exitUsage, exitTryAgain},
 		func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) != 1 {
 				return usage("discover takes the name of a source")

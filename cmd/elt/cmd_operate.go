@@ -21,7 +21,7 @@ func (a *app) addCommands(root *cobra.Command) {
 }
 
 func (a *app) cmdState() *cobra.Command {
-	cmd := command("operate", "state", "Show the cursors of all streams", "elt state\nelt state reset shop.orders", []int{exitOK, exitFailed, exitUsage},
+	cmd := command("operate", "state", "Show the cursors of all streams", "elt state\nelt state reset shop.orders", []int{exitOK, exitFailed, exitUsage, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error {
 			return a.look(cmd.Context(), func(ctx context.Context, s *session) error {
 				cursors, err := s.store.Cursors(ctx)
@@ -37,7 +37,7 @@ func (a *app) cmdState() *cobra.Command {
 		})
 	cmd.Args = noArgs
 	reset := &cobra.Command{Use: "reset STREAM", Short: "Forget the cursor of a stream, so that the next run reads it from the beginning",
-		Example: "  elt state reset shop.orders", Long: "Forget the cursor of a stream, so that the next run reads it from the beginning.\n" + exitHelp(exitOK, exitFailed, exitUsage, exitLocked),
+		Example: "  elt state reset shop.orders", Long: "Forget the cursor of a stream, so that the next run reads it from the beginning.\n" + exitHelp(exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) != 1 {
 				return usage("state reset takes the name of a stream, such as shop.orders")
@@ -66,7 +66,7 @@ func (a *app) cmdState() *cobra.Command {
 
 func (a *app) cmdDoctor() *cobra.Command {
 	cmd := command("operate", "doctor", "Check that everything a run needs is there: project, warehouse, sources", "elt doctor --target prod",
-		[]int{exitOK, exitFailed, exitUsage, exitLocked},
+		[]int{exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) (err error) {
 			ctx := cmd.Context()
 			s, err := a.open(ctx, false)

@@ -17,7 +17,7 @@ func (a *app) cmdPlan() *cobra.Command {
 	var sel selection
 	var exitCodeFlag bool
 	cmd := command("day", "plan [SELECTOR…]", "Show what a run would do, and type-check every model; writes nothing (a new PostgreSQL warehouse gets its empty _elt)",
-		"elt plan\nelt plan marts.customers+ --exit-code", []int{exitOK, exitFailed, exitUsage, exitLocked, exitChange},
+		"elt plan\nelt plan marts.customers+ --exit-code", []int{exitOK, exitFailed, exitUsage, exitLocked, exitChange, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error { return a.doPlan(cmd.Context(), sel, args, exitCodeFlag) })
 	sel.add(cmd)
 	cmd.Flags().BoolVar(&exitCodeFlag, "exit-code", false,
@@ -49,8 +49,10 @@ func (a *app) doPlan(ctx context.Context, sel selection, args []string, exitCode
 	}
 	changes, err := a.printPlan(lines)
 	switch {
+	case tryAgain(planErr) && err == nil:
+		return &exitError{code: exitTryAgain, err: planErr}
 	case planErr != nil || err != nil:
-		return errors.Join(planErr, err)
+		return &exitError{code: exitFailed, err: errors.Join(planErr, err)}
 	case exitCodeFlag && changes:
 		return &exitError{code: exitChange}
 	}

@@ -24,7 +24,7 @@ func (a *app) cmdQuarantine() *cobra.Command {
 	var f quarantineFlags
 	cmd := command("operate", "quarantine [STREAM|SYNC]",
 		"Show the rows that loads could not take, that the destination of a sync refused, or that a sync cannot send, with reason and payload",
-		"elt quarantine\nelt quarantine shop.orders\nelt quarantine crm_contacts --release", []int{exitOK, exitFailed, exitUsage, exitLocked},
+		"elt quarantine\nelt quarantine shop.orders\nelt quarantine crm_contacts --release", []int{exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error {
 			name := strings.Join(args, "")
 			if f.release {

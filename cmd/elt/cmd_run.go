@@ -85,11 +85,22 @@ func (a *app) cmdRun() *cobra.Command {
 	return cmd
 }
 
-func (a *app) doRun(ctx context.Context, args []string, f runFlags) (err error) {
+// doRun runs, and takes the exit codes that --ok names for good ends, those of a
+// run that never began included; what went wrong is told all the same.
+func (a *app) doRun(ctx context.Context, args []string, f runFlags) error {
 	forgive, err := forgiven(f.ok)
 	if err != nil {
 		return err
 	}
+	err = a.tryRun(ctx, args, f)
+	if err != nil && ctx.Err() == nil && forgive[exitCode(err)] {
+		a.tell(err)
+		return nil
+	}
+	return err
+}
+
+func (a *app) tryRun(ctx context.Context, args []string, f runFlags) (err error) {
 	s, err := a.open(ctx, false)
 	if err != nil {
 		return err
@@ -118,7 +129,7 @@ func (a *app) doRun(ctx context.Context, args []string, f runFlags) (err error) 
 	if err != nil {
 		return err
 	}
-	if end.Exit != exitOK && !forgive[end.Exit] {
+	if end.Exit != exitOK {
 		return &exitError{code: end.Exit}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"elt/internal/event"
 	"elt/internal/project"
+	"elt/internal/retry"
 	"elt/internal/warehouse"
 	"elt/scheduler"
 )
@@ -22,7 +23,7 @@ const (
 	exitFailed      = 1   // a step failed
 	exitCheck       = 3   // a check failed or data is stale
 	exitUnfinished  = 4   // held, rejected over its guard, deferred
-	exitTryAgain    = 75  // the outcome of a commit is unknown, or everything that failed was temporary
+	exitTryAgain    = 75  // the outcome of a commit is unknown, or everything that failed may pass by itself
 	exitOK          = 0   // done, warnings included
 	exitInterrupted = 130 // a signal
 	exitChange      = 10  // plan --exit-code: something would change
@@ -63,7 +64,7 @@ func exitCode(err error) int {
 		return exitLocked
 	case errors.Is(err, scheduler.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, warehouse.ErrCommitUnknown):
+	case passing(err):
 		return exitTryAgain
 	default:
 		return exitFailed
@@ -80,14 +81,14 @@ func statusExit(steps []event.Step, failed error) (event.Status, int) {
 	switch {
 	case seen[event.Interrupted]:
 		return event.Interrupted, exitInterrupted
-	case seen[event.Failed] && tryAgain(failed):
-		return event.Failed, exitTryAgain
-	case seen[event.Failed]:
+	case seen[event.Failed] && !tryAgain(failed):
 		return event.Failed, exitFailed
 	case seen[event.CheckFailed]:
 		return event.CheckFailed, exitCheck
 	case seen[event.Unfinished]:
 		return event.Unfinished, exitUnfinished
+	case seen[event.Failed]:
+		return event.Failed, exitTryAgain
 	case failed != nil: // a step that could not be recorded, or never ran
 		return event.Failed, exitFailed
 	default:
@@ -95,11 +96,19 @@ func statusExit(steps []event.Step, failed error) (event.Status, int) {
 	}
 }
 
-// tryAgain reports whether the commit of every failed step is unknown: another
-// run finds out, and nothing else is known to be wrong.
+// tryAgain reports whether every error that failed joins is one of those that may
+// pass by themselves.
 func tryAgain(failed error) bool {
 	all, ok := failed.(interface{ Unwrap() []error })
-	return ok && !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !errors.Is(err, warehouse.ErrCommitUnknown) })
+	return ok && !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !passing(err) })
+}
+
+// passing reports whether the same again may work later, though elt has tried it
+// more than once already: something cannot be reached, is busy or was cut off, or
+// nobody knows what became of a commit. Who has no room needs a person.
+func passing(err error) bool {
+	class, _ := retry.Of(err)
+	return errors.Is(err, warehouse.ErrCommitUnknown) || class == retry.Transient && warehouse.KindOf(err) != warehouse.KindDiskFull
 }
 
 // forgiven parses --ok 4,75.
@@ -123,7 +132,7 @@ func exitHelp(codes ...int) string {
 	text := map[int]string{
 		exitOK: "done, warnings included", exitFailed: "failed", exitUsage: "usage or project error, nothing touched",
 		exitCheck: "a check failed or data is stale; the old data stands", exitUnfinished: "unfinished: held, deferred, or rejected over its guard",
-		exitLocked: "another process owns the warehouse", exitTryAgain: "try again later", exitChange: "something would change (--exit-code)",
+		exitLocked: "another process owns the warehouse", exitTryAgain: "try again later: a source or the warehouse cannot be reached or is busy, and nothing else failed", exitChange: "something would change (--exit-code)",
 		exitInterrupted: "interrupted",
 	}
 	var b strings.Builder

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"elt/internal/event"
+	"elt/internal/retry"
 	"elt/internal/warehouse"
 )
 
@@ -13,6 +14,8 @@ func TestStatusExit(t *testing.T) {
 	t.Parallel()
 	unknown := fmt.Errorf("extract a: %w", warehouse.ErrCommitUnknown)
 	boom := errors.New("boom")
+	away := fmt.Errorf("extract b: %w", retry.AsTransient(boom))
+	full := retry.AsTransient(&warehouse.Error{Kind: warehouse.KindDiskFull, Err: boom})
 	for _, c := range []struct {
 		steps  []event.Status
 		failed error
@@ -24,6 +27,10 @@ func TestStatusExit(t *testing.T) {
 		{[]event.Status{event.Failed, event.CheckFailed}, errors.Join(boom), event.Failed, exitFailed},
 		{[]event.Status{event.Failed}, errors.Join(unknown), event.Failed, exitTryAgain},
 		{[]event.Status{event.Failed, event.Failed}, errors.Join(unknown, boom), event.Failed, exitFailed},
+		{[]event.Status{event.Failed, event.Failed, event.Blocked}, errors.Join(away, unknown), event.Failed, exitTryAgain},
+		{[]event.Status{event.Failed, event.Failed}, errors.Join(away, boom), event.Failed, exitFailed},
+		{[]event.Status{event.Failed, event.CheckFailed}, errors.Join(away), event.CheckFailed, exitCheck},
+		{[]event.Status{event.Failed}, errors.Join(full), event.Failed, exitFailed},
 		{[]event.Status{event.CheckFailed, event.Blocked}, nil, event.CheckFailed, exitCheck},
 		{[]event.Status{event.Unfinished}, nil, event.Unfinished, exitUnfinished},
 		{[]event.Status{event.Failed, event.Interrupted}, errors.Join(boom), event.Interrupted, exitInterrupted},

@@ -53,15 +53,40 @@ func (tx *Tx) Append(ctx context.Context, t Table, r array.RecordReader) (int64,
 // Schema returns the columns of t in their order, none when t does not exist.
 // It sees what the transaction has made so far.
 func (tx *Tx) Schema(ctx context.Context, t Table) ([]Column, error) {
-	var cols []Column
-	err := Each(ctx, tx, tx.dialect.schemaQuery(), func(r rows.Row) error {
-		cols = append(cols, Column{Name: r.String(0), Type: r.String(1), NotNull: r.Bool(2)})
-		return nil
-	}, t.Schema, t.Name)
+	cols, err := tx.describe(ctx, t)
+	if len(cols) == 0 && err == nil {
+		err = Each(ctx, tx, tx.dialect.schemaQuery(), func(r rows.Row) error {
+			cols = append(cols, Column{Name: r.String(0), Type: r.String(1), NotNull: r.Bool(2)})
+			return nil
+		}, t.Schema, t.Name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("columns of %s: %w", t.Display(), err)
 	}
 	return cols, nil
+}
+
+// describe asks DuckDB for the one table: the list of all columns is made anew for
+// every query of it, at ten times the cost. It returns none where it cannot
+// tell, such as for a table that does not exist, or for a view that no longer fits
+// what it reads; DuckDB's transaction goes on after that.
+func (tx *Tx) describe(ctx context.Context, t Table) ([]Column, error) {
+	if tx.dialect.Name != "duckdb" || tx.poison != nil {
+		return nil, tx.poison
+	}
+	r, err := tx.driver.Query(ctx, `DESCRIBE `+t.String())
+	if KindOf(err) == KindNotFound {
+		return nil, nil
+	}
+	if tx.check(err) != nil {
+		return nil, err
+	}
+	var cols []Column
+	err = rows.Each(&watchedReader{RecordReader: r, tx: tx}, func(r rows.Row) error {
+		cols = append(cols, Column{Name: r.String(0), Type: r.String(1), NotNull: r.String(2) == "NO"})
+		return nil
+	})
+	return cols, err
 }
 
 func (tx *Tx) check(err error) error {

@@ -28,13 +28,42 @@ func (s *Staged) settle(ctx context.Context, tx *warehouse.Tx) ([]alteration, er
 			return nil, err
 		}
 		var types []alteration
-		types, err = s.settleTypes(ctx, tx, existing)
+		if s.rows == 0 && c.Files {
+			types = s.untyped(existing)
+		} else {
+			types, err = s.settleTypes(ctx, tx, existing)
+		}
 		alter = append(alter, types...)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return alter, s.settleKey(ctx, tx)
+	if err := s.settleKey(ctx, tx); err != nil {
+		return nil, err
+	}
+	return alter, s.settleCursor(ctx, tx)
+}
+
+// settleCursor is about the rows of files that have no cursor, of which a merge
+// cannot say whether they are newer than others of their key.
+func (s *Staged) settleCursor(ctx context.Context, tx *warehouse.Tx) error {
+	c := &s.contract
+	if c.Cursor == "" || c.NullCursor == "" || c.NullCursor == "include" {
+		return nil
+	}
+	if err := haveColumns(s.columns, "cursor", c.Cursor); err != nil {
+		return err
+	}
+	none := warehouse.Quote(c.Cursor) + " IS NULL"
+	if c.NullCursor == "exclude" {
+		return s.setAside(ctx, tx, Discard, none, "")
+	}
+	n, err := count(ctx, tx, `SELECT count(*) FROM `+s.table.String()+` WHERE `+none)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("%w: %d rows have no %s, so that nothing says which row of a key is the newest: fill them, or say null_cursor: include "+
+			"(such a row gives way to any that has one) or null_cursor: exclude (it is left out)", ErrContract, n, c.Cursor)
+	}
+	return err
 }
 
 // settleColumns handles columns that the table does not have.
@@ -59,6 +88,19 @@ func (s *Staged) settleColumns(ctx context.Context, tx *warehouse.Tx, existing [
 		alter = append(alter, s.alter(`DROP COLUMN `+name))
 	}
 	return alter, nil
+}
+
+// untyped gives the columns the types of the table: those of files without rows,
+// such as CSV of a head alone, are nothing that the source says.
+func (s *Staged) untyped(existing []warehouse.Column) []alteration {
+	var out []alteration
+	for _, col := range dataColumns(s.columns) {
+		if have, ok := find(existing, col.Name); ok && have.Type != col.Type {
+			name := warehouse.Quote(col.Name)
+			out = append(out, s.alter(`ALTER COLUMN `+name+` TYPE `+have.Type+` USING CAST(NULL AS `+have.Type+`)`))
+		}
+	}
+	return out
 }
 
 // settleTypes handles columns whose values the table's type may not hold.

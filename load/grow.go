@@ -86,6 +86,9 @@ func (g growth) frozen(c *Contract) error {
 				"cast it in the source, or set `contract: {types: evolve}`", ErrContract, f.target.Name, c.Table.Display(), f.was, f.target.Type))
 		}
 	}
+	if c.Columns == Freeze {
+		errs = append(errs, g.refuseGone(c))
+	}
 	return errors.Join(errs...)
 }
 

@@ -49,6 +49,9 @@ type Contract struct {
 	Key []string
 	// Cursor is the column whose highest value wins among rows of one key.
 	Cursor string
+	// NullCursor says what becomes of rows without a cursor: raise fails the load,
+	// include keeps and exclude discards them. Empty where the source sees to it.
+	NullCursor string
 	// Columns, Types and Tables are policies.
 	Columns, Types, Tables string
 	// Files keeps the name of the file of each row in _source_file.
@@ -100,6 +103,9 @@ type Result struct {
 	Checksum string
 	// Changes tells how the table grew: "added column x text".
 	Changes []string
+	// Gone tells of the columns of the table that the source has no more, and of
+	// the values that were lost by that.
+	Gone []string
 }
 
 // distinct reports whether one row of each key is published.

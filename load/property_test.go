@@ -71,6 +71,11 @@ func apply(have, staged []row, to load.Target) []row {
 			best[s.id] = s
 		}
 	}
+	for _, h := range have {
+		if b, ok := best[h.id]; ok && h.day > b.day { // the table is newer
+			delete(best, h.id)
+		}
+	}
 	have = slices.DeleteFunc(slices.Clone(have), func(r row) bool { _, ok := best[r.id]; return ok })
 	for _, b := range best {
 		have = append(have, b)

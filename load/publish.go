@@ -258,11 +258,24 @@ func (p *publisher) change(ctx context.Context, staged, existing []warehouse.Col
 	}
 	// What is deleted with its window or file is written again, unchanged or not.
 	unchanged := p.to.Overlap && len(p.to.Key) > 0 && (p.to.Disposition == Append || p.to.Disposition == Merge)
-	picked := unchanged || p.res.Superseded > 0
+	older, err := p.hasOlder(ctx, g)
+	if err != nil {
+		return err
+	}
+	picked := unchanged || older || p.res.Superseded > 0
 	if picked {
 		if g, err = p.pick(ctx, g, picking{unchanged: unchanged}); err != nil {
 			return err
 		}
+	}
+	if older {
+		if err := p.dropOlder(ctx, g); err != nil {
+			return err
+		}
+	}
+	watched, err := p.watchGone(ctx, g)
+	if err != nil {
+		return err
 	}
 	if err := p.makeRoom(ctx, g, existing); err != nil {
 		return err
@@ -271,7 +284,9 @@ func (p *publisher) change(ctx context.Context, staged, existing []warehouse.Col
 		return err
 	}
 	if picked {
-		_, err = p.tx.Exec(ctx, `DROP TABLE `+p.src.String())
+		if _, err := p.tx.Exec(ctx, `DROP TABLE `+p.src.String()); err != nil {
+			return err
+		}
 	}
-	return err
+	return p.tellGone(ctx, watched)
 }

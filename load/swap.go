@@ -20,6 +20,18 @@ func (p *publisher) replace(ctx context.Context, staged, existing []warehouse.Co
 		return err
 	}
 	p.res.Changes = g.changes()
+	watched, err := p.watchGone(ctx, g)
+	if err != nil {
+		return err
+	}
+	if err := p.replaceBy(ctx, g); err != nil {
+		return err
+	}
+	return p.tellGone(ctx, watched)
+}
+
+// replaceBy writes the staged rows in place of the table's.
+func (p *publisher) replaceBy(ctx context.Context, g growth) error {
 	inPlace, err := p.inPlace(ctx, g)
 	if err != nil {
 		return err

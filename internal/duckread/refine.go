@@ -30,10 +30,12 @@ const (
 // can make sense of, file by file; throws an offset away; and calls every number
 // a DOUBLE that it cannot call a BIGINT, whatever digits that costs.
 func (p *plan) refine(ctx context.Context, e Execer) error {
+	dated := slices.ContainsFunc(p.cols, func(c column) bool { return !c.declared && isDate(c.sniffed) })
 	var at []int
 	for i, c := range p.cols {
-		if !c.declared && (slices.Contains([]string{"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}, c.sniffed) ||
-			c.sniffed == "DOUBLE" && p.f.Format == scan.CSV) {
+		// The form that one column has makes the sniffer blind for others.
+		inCSV := c.sniffed == "DOUBLE" || c.sniffed == "VARCHAR" && dated
+		if !c.declared && (isDate(c.sniffed) || inCSV && p.f.Format == scan.CSV) {
 			at = append(at, i)
 		}
 	}
@@ -67,16 +69,21 @@ func (p *plan) refine(ctx context.Context, e Execer) error {
 	})
 }
 
+func isDate(typ string) bool {
+	return typ == "DATE" || typ == "TIMESTAMP" || typ == "TIMESTAMP WITH TIME ZONE"
+}
+
 // dateTest is the type of a column that was sniffed as sniffed.
 func dateTest(text, sniffed string) string {
 	all := func(shape, typ string) string {
-		return "coalesce(bool_and(" + text + " IS NULL OR regexp_full_match(" + text + ", " + literal(shape) + ") AND TRY_CAST(" + text + " AS " + typ + ") IS NOT NULL), true)"
+		return "bool_and(" + text + " IS NULL OR regexp_full_match(" + text + ", " + literal(shape) + ") AND TRY_CAST(" + text + " AS " + typ + ") IS NOT NULL)"
 	}
-	if sniffed == "DATE" {
-		return "CASE WHEN " + all(isoDate, "DATE") + " THEN 'DATE' ELSE 'VARCHAR' END"
+	shape := isoTime
+	if sniffed == "VARCHAR" { // dates beside timestamps stay text
+		shape = strings.TrimSuffix(isoTime, "?")
 	}
-	zoned := "coalesce(bool_or(regexp_full_match(" + text + ", " + literal(isoZone) + ")), " + fmt.Sprint(sniffed != "TIMESTAMP") + ")"
-	return "CASE WHEN NOT " + all(isoTime, "TIMESTAMP WITH TIME ZONE") + " THEN 'VARCHAR' WHEN " + zoned + " THEN 'TIMESTAMP WITH TIME ZONE' ELSE 'TIMESTAMP' END"
+	return "CASE WHEN count(" + text + ") = 0 THEN " + literal(sniffed) + " WHEN " + all(isoDate, "DATE") + " THEN 'DATE' WHEN NOT " + all(shape, "TIMESTAMP WITH TIME ZONE") +
+		" THEN 'VARCHAR' WHEN bool_or(regexp_full_match(" + text + ", " + literal(isoZone) + ")) THEN 'TIMESTAMP WITH TIME ZONE' ELSE 'TIMESTAMP' END"
 }
 
 // numberTest is DOUBLE where every text is a number that a DOUBLE gives back

@@ -38,6 +38,11 @@ func TestCSVDatesOfISO8601(t *testing.T) {
 	}
 	got.want(t, "d DATE, t TIMESTAMP, f TIMESTAMP, z TIMESTAMP WITH TIME ZONE, o TIMESTAMP WITH TIME ZONE, m TIMESTAMP, _source_file VARCHAR",
 		[]string{"2026-02-01 2026-02-01 10:00:00 2026-02-01 10:00:00.25 2026-02-01 11:00:00+01 2026-02-01 09:00:00+01 2026-02-01 10:00:00 a.csv l1"}, nil)
+	blind, err := insert(t, files(scan.CSV, nil, p.write("c.csv", "g,h,d,t\n13/02/2026,13/02/2026 10:00:00,2026-02-01,2026-02-01 10:00:00\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blind.want(t, "g VARCHAR, h VARCHAR, d DATE, t TIMESTAMP, _source_file VARCHAR", []string{"13/02/2026 13/02/2026 10:00:00 2026-02-01 2026-02-01 10:00:00 c.csv l1"}, nil)
 	headless, err := insert(t, files(scan.CSV, nil, p.write("b.csv", "2026-02-01,a\n2026-02-02,b\n")))
 	if err != nil {
 		t.Fatal(err)

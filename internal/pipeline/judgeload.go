@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"elt/internal/check"
@@ -68,6 +69,12 @@ func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []wa
 	f, err := l.drift(ctx, l.relation, columns)
 	if err != nil {
 		return err
+	}
+	if gone := strings.Join(l.done.Gone, "; "); gone != "" {
+		if !f.OK {
+			gone = f.Observed + "; " + gone
+		}
+		f.OK, f.Observed = false, gone
 	}
 	l.judged = append(l.judged, f)
 	l.judged = append(l.judged, l.unmarked(columns)...)

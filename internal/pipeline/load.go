@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -111,7 +112,7 @@ func (l *loading) open(ctx context.Context) (scan.Scan, error) {
 		return nil, fmt.Errorf("source %s has %d streams called %s, expected one", l.src.Name, len(streams), l.st.Name)
 	}
 	l.spec = streams[0].Spec()
-	if l.st.NullCursor == "include" && l.declared() == load.Append && len(l.key()) == 0 {
+	if l.st.NullCursor == "include" && !l.spec.Files && l.declared() == load.Append && len(l.key()) == 0 {
 		return nil, fmt.Errorf("null_cursor: include reads the rows without a %s on every run, and %s, which is appended and has no key, would get them each time: "+
 			"add key: COLUMN, or say null_cursor: exclude", l.spec.Cursor, l.relation)
 	}
@@ -154,10 +155,19 @@ func (l *loading) contract() load.Contract {
 		key = l.key()
 	}
 	return load.Contract{
-		Table: l.table, LoadID: l.loadID, LoadedAt: time.Now().UTC(), Key: key, Cursor: l.spec.Cursor,
+		Table: l.table, LoadID: l.loadID, LoadedAt: time.Now().UTC(), Key: key, Cursor: l.spec.Cursor, NullCursor: l.nullCursor(key),
 		Tables: l.st.Contract.Tables, Columns: l.st.Contract.Columns, Types: l.st.Contract.Types,
 		Files: l.spec.Files, Replaces: l.disposition() == load.Replace, Rejects: l.rejects, TimeZone: l.Project.Timezone.String(), Progress: l.progress(Extract, l.relation),
 	}
+}
+
+// nullCursor is what the load does with rows without a cursor: files are merged
+// by it, and any other source sees to it while it reads.
+func (l *loading) nullCursor(key []string) string {
+	if !l.spec.Files || len(key) == 0 {
+		return ""
+	}
+	return cmp.Or(l.st.NullCursor, "raise")
 }
 
 // disposition is how this run publishes the stream: a full refresh replaces.

@@ -232,9 +232,30 @@ func (l *loader) streamRules(d *yamlx.Decoder, typ string, st *Stream, o yamlx.O
 	rule(st.Lookback > 0 && noKey, "lookback", "lookback without a key: rows that are read again could not be told apart", "add key: COLUMN, or delete lookback")
 	rule(st.Lookback > 0 && st.Cursor == "", "lookback", "lookback without a cursor", "add cursor: COLUMN, or delete lookback")
 	rule(st.NullCursor != "" && st.Cursor == "", "null_cursor", "null_cursor without a cursor", "add cursor: COLUMN, or delete null_cursor")
+	if typ == "files" && st.Load != "merge" {
+		l.idleOfFiles(d, st, o)
+	}
 	for i, name := range st.Key {
 		rule(slices.Contains(st.Key[:i], name), "key", fmt.Sprintf("key names %q twice", name), "")
 		rule(name == "", "key", "key has an empty name", "")
+	}
+}
+
+// idleOfFiles notes the keys of a stream of files that only load: merge heeds:
+// what is new is known by the files themselves.
+func (l *loader) idleOfFiles(d *yamlx.Decoder, st *Stream, o yamlx.Object) {
+	does := "load: file, the default, replaces the rows of a file that was rewritten"
+	switch st.Load {
+	case "append":
+		does = "load: append adds the rows of every file that is new or rewritten"
+	case "replace":
+		does = "load: replace reads every file"
+	}
+	instead := does + "; say load: merge with a key to keep the row with the highest cursor of each key"
+	for key, set := range map[string]bool{"key": len(st.Key) > 0 && st.Load != "replace", "cursor": st.Cursor != "", "null_cursor": st.NullCursor != ""} {
+		if set {
+			l.note(d, o.At(key), fmt.Sprintf("%s of stream %q does not act: it reads files, and does not merge", key, st.Name), instead)
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ type connectionKeys struct {
 
 type targetKeys struct {
 	Warehouse    secret.String `yaml:"warehouse" jsonschema:"required,description=duckdb:PATH relative to the project or postgres://USER:PASSWORD@HOST:5432/DATABASE"`
-	Push         string        `yaml:"push" jsonschema:"enum=off,enum=fake,enum=live,default=fake,description=Where syncs go: off is nowhere; fake is a local stand-in under .elt/fake; live is the real destinations"`
+	Push         string        `yaml:"push" jsonschema:"enum=off,enum=fake,enum=live,default=fake,description=Where syncs go: off is nowhere; fake is a local stand-in under .elt/fake/TARGET; live is the real destinations"`
 	SchemaPrefix string        `yaml:"schema_prefix" jsonschema:"description=Put before the name of every schema that is written; for targets that share a warehouse"`
 	Threads      int           `yaml:"threads" jsonschema:"minimum=1,description=Threads of DuckDB and steps side by side; all cores by default"`
 	Memory       string        `yaml:"memory" jsonschema:"description=Memory limit of DuckDB such as 2GB or 512MiB; a quarter of the machine by default"`
@@ -67,7 +67,7 @@ type sourceKeys struct {
 }
 
 type streamKeys struct {
-	Load           string            `yaml:"load" jsonschema:"enum=append,enum=replace,enum=merge,enum=window,enum=file,description=How rows land: added; instead of all rows; by key; instead of a window of time; instead of the rows of the same file; by default merge with key and cursor and file for files and replace for the rest"`
+	Load           string            `yaml:"load" jsonschema:"enum=append,enum=replace,enum=merge,enum=window,enum=file,description=How rows land: added; instead of all rows; by key; instead of a window of time; instead of the rows of the same file; by default file for files and else merge with a cursor and a key; append with a cursor alone; replace without a cursor"`
 	Key            []string          `yaml:"key" jsonschema:"description=Columns that identify a row; needed by merge and lookback"`
 	Cursor         string            `yaml:"cursor" jsonschema:"description=Column that grows with every change; a run reads only rows beyond the last value it saw"`
 	Time           string            `yaml:"time" jsonschema:"description=Column of the event time; needed by load: window; freshness and the volume of each day are judged by it"`

@@ -92,6 +92,35 @@ alerts:
 	}
 }
 
+// The keys that find what is new in a database do nothing for files.
+func TestKeysOfFilesThatDoNotMergeAreNoted(t *testing.T) {
+	t.Parallel()
+	p, err := load(t, map[string]string{"elt.yaml": `version: 1
+name: shop
+sources:
+  web:
+    type: files
+    path: a
+    streams:
+      a: {key: id, cursor: u, null_cursor: exclude}
+      b: {load: merge, key: id, cursor: u, null_cursor: exclude}
+      c: {load: replace, key: id}
+      d: {load: append, key: id}
+`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, n := range p.NotActing {
+		got = append(got, strings.TrimPrefix(n.Pos.String(), "elt.yaml:")+" "+n.Msg)
+	}
+	const why = " does not act: it reads files, and does not merge"
+	want := []string{`8:16 key of stream "a"` + why, `8:28 cursor of stream "a"` + why, `8:44 null_cursor of stream "a"` + why, `11:30 key of stream "d"` + why}
+	if !slices.Equal(got, want) {
+		t.Errorf("noted:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // A guard that would be misread is refused: a number of rows is no share, and a
 // share of nothing would be no guard.
 func TestMaxRejectIsAShare(t *testing.T) {

@@ -1,0 +1,1 @@
+select n.*, 1 as one from marts.named n

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,8 @@ type app struct {
 	backoff  retry.Backoff    // between the tries of a step; zero, as in tests: none
 	// wrap, where set, stands between elt and its warehouse: tests fail and kill there.
 	wrap func(warehouse.Driver) warehouse.Driver
+	// unsaid are warnings that --quiet holds back.
+	unsaid []string
 }
 
 // run executes one command line and returns its exit code.
@@ -48,8 +51,40 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if cut := interruption(ctx, err); cut != nil {
 		err = cut
 	}
+	if err != nil { // with --quiet they wait for a reason to be told
+		for _, w := range a.unsaid {
+			fmt.Fprintln(a.err, w)
+		}
+	}
 	a.tell(err)
 	return exitCode(err)
+}
+
+// warn tells of what is allowed and yet unwise; with --quiet only before an error.
+func (a *app) warn(format string, args ...any) {
+	text := fmt.Sprintf("warning: "+format, args...)
+	if a.flags.Quiet {
+		a.unsaid = append(a.unsaid, text)
+		return
+	}
+	fmt.Fprintln(a.err, text)
+}
+
+// warnOfShort warns when a secret, or the password in an address, is too short to
+// be kept out of what others say.
+func (a *app) warnOfShort(secrets []secret.String) {
+	for _, s := range secrets {
+		value := s.Reveal()
+		if u, err := url.Parse(value); err == nil && u.User != nil {
+			if password, ok := u.User.Password(); ok {
+				value = password
+			}
+		}
+		if value != "" && len(value) < secret.Shortest {
+			a.warn("a secret of the project has less than %d characters: it is too short to be masked in messages; choose a longer one", secret.Shortest)
+			return
+		}
+	}
 }
 
 // tell prints an error, with what to type next where the warehouse knows that.
@@ -85,9 +120,7 @@ func (a *app) redact(s string) string {
 	}
 	var hide []string
 	for _, sec := range a.project.Secrets {
-		if v := sec.Reveal(); len(v) > 3 { // a shorter one would mask half of every sentence
-			hide = append(hide, v)
-		}
+		hide = append(hide, sec.Reveal())
 	}
 	return secret.NewScrubber(hide...).Text(s)
 }

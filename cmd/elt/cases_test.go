@@ -79,7 +79,7 @@ func runCase(t *testing.T, source, engine string) {
 		want(t, source, "tables/"+table, dump(t, dir, addr, strings.TrimSuffix(table, ".csv")))
 	}
 	for _, object := range wanted(t, source, "destination") {
-		got, err := os.ReadFile(filepath.Join(dir, ".elt", "fake", object))
+		got, err := os.ReadFile(filepath.Join(dir, ".elt", "fake", "dev", object))
 		if err != nil {
 			t.Error(err)
 		}

@@ -162,10 +162,13 @@ func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, ste
 
 // printer is what the terminal, the pipe or the machine on the other side gets.
 func (a *app) printer(s *session) event.Sink {
+	asJSON, quiet := a.flags.JSON || a.flags.LogFormat == "json", a.flags.Quiet || a.flags.LogLevel == "error"
 	switch out, isFile := a.out.(*os.File); {
-	case a.flags.JSON || a.flags.LogFormat == "json":
+	case asJSON && quiet:
+		return report.NewQuietJSON(a.out)
+	case asJSON:
 		return report.NewJSON(a.out)
-	case a.flags.Quiet || a.flags.LogLevel == "error":
+	case quiet:
 		return report.NewQuiet(a.err, s.project.Timezone)
 	case a.flags.LogLevel == "debug":
 		return report.NewVerbose(a.out, s.project.Timezone)

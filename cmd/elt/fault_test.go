@@ -79,7 +79,7 @@ func outcome(t *testing.T, source, dir, addr string) map[string]string {
 		t.Fatal(err)
 	}
 	for _, object := range wanted(t, source, "destination") {
-		data, err := os.ReadFile(filepath.Join(dir, ".elt", "fake", object))
+		data, err := os.ReadFile(filepath.Join(dir, ".elt", "fake", "dev", object))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,8 +54,9 @@ func (a *app) load() (*session, error) {
 	}
 	a.project = prj
 	for _, w := range prj.Warnings {
-		fmt.Fprintln(a.err, "warning: "+w.Error())
+		a.warn("%s", w.Error())
 	}
+	a.warnOfShort(prj.Secrets)
 	target, err := prj.Target(a.flags.Target)
 	if err != nil {
 		return nil, usage("%w", err)

@@ -150,3 +150,62 @@ func invalidRowsOfASyncAreListed(t *testing.T, engine string) {
 		}
 	}
 }
+
+// Quiet is silent on success, warnings and --json included, and tells the whole
+// story otherwise.
+func TestQuietIsSilentOnSuccess(t *testing.T) {
+	t.Parallel()
+	dir, addr := faultProject(t, "duckdb")
+	yaml, err := os.ReadFile(filepath.Join(dir, "elt.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unwise := strings.Replace(string(yaml), "connections:\n", "connections:\n  db: {type: postgres, url: \"${env:SOURCE_URL}\"}\n", 1)
+	sources.Store(dir, "postgres://me:y@127.0.0.1:1/db")
+	broken := strings.Replace(unwise, "data/{stream}*.csv", "data/{stream}*.parquet", 1)
+	for _, c := range []struct {
+		yaml, flags string
+		exit        int
+		parts       []string
+	}{
+		{unwise, "--quiet", exitOK, nil},
+		{unwise, "--quiet|--json", exitOK, nil},
+		{unwise, "--json", exitOK, []string{`"push":"fake"`, "warning: a secret of the project has less than 4 characters"}},
+		{broken, "--quiet", exitFailed, []string{"FAILED", "too short to be masked"}},
+		{broken, "--quiet|--json", exitFailed, []string{`"push":"fake"`, `"status":"failed"`}},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "elt.yaml"), []byte(c.yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wantSaid(t, dir, addr, c.exit, "run|"+c.flags, c.parts...)
+		if _, out := said(t, dir, addr, append([]string{"run"}, strings.Split(c.flags, "|")...)...); c.exit == exitOK && c.parts == nil && out != "" {
+			t.Errorf("run %s prints\n%s", c.flags, out)
+		}
+	}
+}
+
+// Two targets that push to a stand-in do not share it.
+func TestFakePushOfTwoTargets(t *testing.T) {
+	t.Parallel()
+	dir, addr := faultProject(t, "duckdb")
+	yaml, err := os.ReadFile(filepath.Join(dir, "elt.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(yaml), "connections:\n", "  other: {warehouse: \"duckdb:other.duckdb\", push: fake}\nconnections:\n", 1)
+	if err := os.WriteFile(filepath.Join(dir, "elt.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var pushed []string
+	for _, target := range []string{"dev", "other"} {
+		wantSaid(t, dir, addr, exitOK, "run|--target|"+target)
+		data, err := os.ReadFile(filepath.Join(dir, ".elt", "fake", target, "crm", "people.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pushed = append(pushed, withoutIDs(string(data)))
+	}
+	if pushed[0] != pushed[1] {
+		t.Errorf("dev:\n%s\nother:\n%s", pushed[0], pushed[1])
+	}
+}

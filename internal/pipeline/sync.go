@@ -93,12 +93,12 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 }
 
 // destination opens where a sync pushes to: with push: fake a file in the
-// project, whatever the connection is.
+// project, whatever the connection is, and one for each target.
 func (p *Pipeline) destination(ctx context.Context, s *project.Sync, key []string) (activate.Destination, error) {
 	cfg := activate.Config{Connection: s.Connection.Config, Sync: s.Config, Object: s.Object, Key: key, Dir: p.Project.Dir}
 	kind := s.Connection.Type
 	if p.Push == "fake" {
-		kind, cfg.Connection = file.Kind().Name, &file.Connection{Path: filepath.Join(".elt", "fake", s.Connection.Name)}
+		kind, cfg.Connection = file.Kind().Name, &file.Connection{Path: filepath.Join(".elt", "fake", p.Target.Name, s.Connection.Name)}
 	}
 	i := slices.IndexFunc(p.Destinations, func(k activate.Kind) bool { return k.Name == kind })
 	if i < 0 {

@@ -215,29 +215,6 @@ func join(parts ...string) string {
 	return strings.Join(out, " · ")
 }
 
-// Quiet keeps what Plain would print and writes it only if the run ends with an
-// exit code other than 0.
-type Quiet struct {
-	buf   strings.Builder
-	plain *Plain
-	w     io.Writer
-}
-
-// NewQuiet writes to w.
-func NewQuiet(w io.Writer, loc *time.Location) *Quiet {
-	q := &Quiet{w: w}
-	q.plain = NewPlain(&q.buf, loc)
-	return q
-}
-
-// Emit implements [event.Sink].
-func (q *Quiet) Emit(e event.Event) {
-	q.plain.Emit(e)
-	if e.End != nil && e.End.Exit != 0 {
-		fmt.Fprint(q.w, q.buf.String())
-	}
-}
-
 // Number prints n with thousands separated: 18,377.
 func Number(n int64) string {
 	s := fmt.Sprint(n)

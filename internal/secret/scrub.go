@@ -12,12 +12,17 @@ import (
 // Scrubber takes nothing out. It is safe for concurrent use.
 type Scrubber struct{ secrets []string }
 
-// NewScrubber masks each secret as it is and as a URL spells it. Empty ones are
-// left out.
+// Shortest is how many bytes a secret needs to be masked in text that others made:
+// a shorter one stands in half of all words, and masking those would hide the
+// message and point at the secret.
+const Shortest = 4
+
+// NewScrubber masks each secret as it is and as a URL spells it. Those that are
+// shorter than [Shortest] are left out.
 func NewScrubber(secrets ...string) Scrubber {
 	var s Scrubber
 	for _, v := range secrets {
-		if v != "" {
+		if len(v) >= Shortest {
 			s.secrets = append(s.secrets, v, url.QueryEscape(v), url.PathEscape(v))
 		}
 	}

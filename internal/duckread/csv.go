@@ -69,12 +69,17 @@ func (w *writer) csv(ctx context.Context) (int64, error) {
 func (w *writer) csvGroup(ctx context.Context, g group) (int64, error) {
 	id := strings.ToLower(rand.Text()[:10])
 	bad, scans := "_elt_rejects_"+id, "_elt_scans_"+id
-	from, items, good := w.plan.csvReader(g)
-	n, err := w.insertWhole(ctx, g, w.insertSQL(append(items, nameItem(g.files)), from+", store_rejects=true, rejects_table="+literal(bad)+", rejects_scan="+literal(scans)+")"))
+	r := w.plan.csvReader(g, false)
+	name := nameExpr(g.files)
+	if r.good != "" {
+		name = "CASE WHEN " + r.good + " THEN " + name + " ELSE " + literal(misfit) + " END"
+	}
+	items := append(r.items, name+" AS "+quote(sourceFile))
+	n, err := w.insertWhole(ctx, g, w.insertSQL(items, r.from+", store_rejects=true, rejects_table="+literal(bad)+", rejects_scan="+literal(scans)+")"))
 	if err != nil {
 		return 0, err
 	}
-	if good != "" {
+	if r.good != "" {
 		if n, err = w.careful(ctx, g, n); err != nil {
 			return 0, err
 		}
@@ -95,100 +100,126 @@ func (w *writer) csvGroup(ctx context.Context, g group) (int64, error) {
 // for the declared ones too.
 const csvCandidates = ", auto_type_candidates=['NULL','BOOLEAN','BIGINT','DOUBLE','TIME','VARCHAR']"
 
+// misfit stands in place of the name of a file in rows of which a value was lost.
+const misfit = "_elt_misfit"
+
 // cast reports whether a CSV column is read as text and cast: the reader makes
 // NULL of a text that is no timestamp with time zone, and rounds what has more
 // digits than a decimal that was sniffed.
 func (c column) cast() bool {
 	upper := strings.ToUpper(c.typ)
-	return upper == "TIMESTAMP WITH TIME ZONE" || upper == "TIMESTAMPTZ" || !c.declared && strings.HasPrefix(upper, "DECIMAL")
+	return upper == "TIMESTAMP WITH TIME ZONE" || upper == "TIMESTAMPTZ" || !c.declared && strings.HasPrefix(upper, "DECIMAL") || c.integer() && c.long
 }
 
-// csvReader reads g, the call left open for more options. good is the condition
-// that no value is lost in a cast; "" where nothing is cast.
-func (p *plan) csvReader(g group) (from string, items []string, good string) {
+// integer reports whether the reader, which rounds 2.5 to an integer, has to take
+// the column for a DOUBLE first, which it reads as fast, to tell such values.
+func (c column) integer() bool {
+	return slices.Contains([]string{"BIGINT", "INTEGER", "INT", "SMALLINT"}, strings.ToUpper(c.typ))
+}
+
+// csvRead is how a group is read.
+type csvRead struct {
+	from     string   // the call of the reader, left open for more options
+	items    []string // the columns
+	good     string   // the condition that no value is lost; "" where none can be
+	rejected string   // the condition that the reader had not rejected the row at once
+}
+
+// csvReader reads g; slow takes integers for texts and not for DOUBLEs.
+func (p *plan) csvReader(g group, slow bool) csvRead {
+	var r csvRead
 	var types, conditions []string
+	rejected := []string{"true"}
 	for _, c := range g.cols {
+		text := quote(c.source)
+		value, fits := c.value(text), ""
 		switch {
-		case c.cast():
+		case c.cast() || c.integer() && slow:
 			types = append(types, literal(c.source)+": 'VARCHAR'")
-			value := c.value(quote(c.source))
-			if f := p.f.CSV.TimestampFormat; f != "" && !strings.HasPrefix(c.typ, "DECIMAL") {
-				value = "CAST(try_strptime(" + quote(c.source) + ", " + literal(f) + ") AS TIMESTAMP WITH TIME ZONE)"
+			fits = exact(text, value)
+			if !c.integer() && !strings.HasPrefix(strings.ToUpper(c.typ), "DECIMAL") {
+				if f := p.f.CSV.TimestampFormat; f != "" {
+					value = "CAST(try_strptime(" + text + ", " + literal(f) + ") AS TIMESTAMP WITH TIME ZONE)"
+				}
+				fits = value + " IS NOT NULL"
+			} else if c.integer() && !c.cast() {
+				rejected = append(rejected, "("+text+" IS NULL OR TRY_CAST("+text+" AS DOUBLE) IS NOT NULL)")
 			}
-			fits := value + " IS NOT NULL"
-			if strings.HasPrefix(c.typ, "DECIMAL") {
-				fits = exact(quote(c.source), value)
-			}
-			conditions = append(conditions, "("+quote(c.source)+" IS NULL OR "+fits+")")
-			items = append(items, "CASE WHEN "+fits+" THEN "+value+" END AS "+quote(c.name))
-			continue
+		case c.integer():
+			types = append(types, literal(c.source)+": 'DOUBLE'")
+			fits = "(abs(" + text + ") <= 9007199254740991 AND coalesce(" + value + " = " + text + ", false))"
 		// Several files may be sniffed differently; the plan holds what fits all.
-		case c.declared || len(p.files) > 1 || c.typ != "BIGINT" && c.typ != "BOOLEAN" && c.typ != "DOUBLE" && c.typ != "TIME":
+		case c.declared || len(p.files) > 1 || c.typ != "BOOLEAN" && c.typ != "DOUBLE" && c.typ != "TIME":
 			types = append(types, literal(c.source)+": "+literal(c.typ))
 		}
-		items = append(items, quote(c.source)+" AS "+quote(c.name))
+		if fits == "" {
+			r.items = append(r.items, text+" AS "+quote(c.name))
+			continue
+		}
+		conditions = append(conditions, "("+text+" IS NULL OR "+fits+")")
+		r.items = append(r.items, value+" AS "+quote(c.name))
 	}
-	from = "read_csv(" + pathList(g.files) + ", filename=" + literal(fileColumn) + ", hive_partitioning=false" + p.csvOptions(g) + csvCandidates
+	r.from = "read_csv(" + pathList(g.files) + ", filename=" + literal(fileColumn) + ", hive_partitioning=false" + p.csvOptions(g) + csvCandidates
 	if f := p.f.CSV.DateFormat; f != "" {
-		from += ", dateformat=" + literal(f)
+		r.from += ", dateformat=" + literal(f)
 	}
 	if f := p.f.CSV.TimestampFormat; f != "" {
-		from += ", timestampformat=" + literal(f)
+		r.from += ", timestampformat=" + literal(f)
 	}
 	if len(types) > 0 {
-		from += ", types={" + strings.Join(types, ", ") + "}"
+		r.from += ", types={" + strings.Join(types, ", ") + "}"
 	}
-	return from, items, strings.Join(conditions, " AND ")
+	r.good, r.rejected = strings.Join(conditions, " AND "), strings.Join(rejected, " AND ")
+	return r
 }
 
-// careful looks behind the NULLs of the columns that were cast. Where one of
-// them is a value that the type does not hold, the rows of the group are taken
-// back and inserted without such rows, which are rejected.
+// careful looks for rows of which a value was lost. Where there is one, the rows
+// of the group are taken back and read slowly, without such rows, which are rejected.
 func (w *writer) careful(ctx context.Context, g group, inserted int64) (int64, error) {
-	var nulls []string
-	reasons := []string{}
-	for _, c := range g.cols {
-		if c.cast() {
-			nulls = append(nulls, quote(c.name)+" IS NULL")
-			reasons = append(reasons, "CASE WHEN "+quote(c.name)+" IS NULL AND "+quote(rawName(c))+" IS NOT NULL THEN "+
-				literal("column "+c.name+": expected "+c.typ+", found ")+" || left("+quote(rawName(c))+", 200) END")
-		}
-	}
-	any := false
-	r, err := w.e.Query(ctx, "SELECT count(*) > 0 FROM "+w.into+" WHERE "+quote(sourceFile)+" IN ("+nameList(g.files)+") AND ("+strings.Join(nulls, " OR ")+")")
+	misfits := false
+	found, err := w.e.Query(ctx, "SELECT count(*) > 0 FROM "+w.into+" WHERE "+quote(sourceFile)+" = "+literal(misfit))
 	if err == nil {
-		err = rows.Each(r, func(row rows.Row) error { any = row.Bool(0); return nil })
+		err = rows.Each(found, func(row rows.Row) error { misfits = row.Bool(0); return nil })
 	}
-	if err != nil || !any {
-		return inserted, of(g.files, err)
-	}
-	from, items, good := w.plan.csvReader(g)
-	from += ", ignore_errors=true)"
-	list := append(slices.Clone(items), nameItem(g.files))
-	for _, c := range g.cols {
-		if c.cast() {
-			list = append(list, quote(c.source)+" AS "+quote(rawName(c)))
-		}
-	}
-	list = append(list, payload(g.cols)+" AS "+quote(payloadColumn))
-	r, err = w.e.Query(ctx, "SELECT "+quote(sourceFile)+", concat_ws('; ', "+strings.Join(reasons, ", ")+"), "+quote(payloadColumn)+
-		" FROM (SELECT "+strings.Join(list, ", ")+" FROM "+from+" WHERE NOT ("+good+"))")
-	if err != nil {
-		return 0, of(g.files, err)
-	}
-	bad := false
-	err = rows.Each(r, func(row rows.Row) error {
-		bad = true
-		return w.reject(scan.Reject{Locator: row.String(0), Reason: row.String(1), Payload: row.String(2)})
-	})
-	if err != nil || !bad {
+	if err != nil || !misfits {
 		return inserted, of(g.files, err)
 	}
 	if err := w.takeBack(ctx, g); err != nil {
 		return 0, err
 	}
-	n, err := w.e.Exec(ctx, w.insertSQL(append(items, nameItem(g.files)), from+" WHERE "+good))
+	r := w.plan.csvReader(g, true)
+	from := r.from + ", ignore_errors=true)"
+	if err := w.rejectMisfits(ctx, g, r, from); err != nil {
+		return 0, err
+	}
+	n, err := w.e.Exec(ctx, w.insertSQL(append(r.items, nameItem(g.files)), from+" WHERE "+r.good))
 	return n, of(g.files, err)
+}
+
+// rejectMisfits rejects the rows of g that r reads and that are not good.
+func (w *writer) rejectMisfits(ctx context.Context, g group, r csvRead, from string) error {
+	var reasons []string
+	list := append(slices.Clone(r.items), nameItem(g.files), payload(g.cols)+" AS "+quote(payloadColumn))
+	for _, c := range g.cols {
+		if !c.cast() && !c.integer() {
+			continue
+		}
+		lost := quote(c.name) + " IS NULL"
+		if c.integer() || strings.HasPrefix(c.typ, "DECIMAL") {
+			lost = "NOT " + exact(quote(rawName(c)), quote(c.name))
+		}
+		list = append(list, quote(c.source)+" AS "+quote(rawName(c)))
+		reasons = append(reasons, "CASE WHEN "+quote(rawName(c))+" IS NOT NULL AND "+lost+" THEN "+
+			literal("column "+c.name+": expected "+c.typ+", found ")+" || left("+quote(rawName(c))+", 200) END")
+	}
+	found, err := w.e.Query(ctx, "SELECT "+quote(sourceFile)+", concat_ws('; ', "+strings.Join(reasons, ", ")+"), "+quote(payloadColumn)+
+		" FROM (SELECT "+strings.Join(list, ", ")+" FROM "+from+" WHERE NOT ("+r.good+") AND "+r.rejected+")")
+	if err != nil {
+		return of(g.files, err)
+	}
+	return rows.Each(found, func(row rows.Row) error {
+		return w.reject(scan.Reject{Locator: row.String(0), Reason: row.String(1), Payload: row.String(2)})
+	})
 }
 
 // payloadColumn and rawName are names of columns that no file has.
@@ -198,7 +229,7 @@ func rawName(c column) string { return "_elt_read_" + c.name }
 
 // takeBack deletes the rows of g that this Insert has inserted.
 func (w *writer) takeBack(ctx context.Context, g group) error {
-	_, err := w.e.Exec(ctx, "DELETE FROM "+w.into+" WHERE "+quote(sourceFile)+" IN ("+nameList(g.files)+")")
+	_, err := w.e.Exec(ctx, "DELETE FROM "+w.into+" WHERE "+quote(sourceFile)+" IN ("+nameList(g.files)+", "+literal(misfit)+")")
 	return of(g.files, err)
 }
 

@@ -175,7 +175,7 @@ func (w *writer) documentGroup(ctx context.Context, g group) (int64, error) {
 		}
 		return w.oneByOne(ctx, g)
 	}
-	_, seen, err := w.insertTallied(ctx, g.files, g.files, "CREATE TEMP TABLE "+strings.TrimPrefix(tmp, "temp.main.")+" AS SELECT * FROM "+from)
+	_, seen, err := w.insertTallied(ctx, g.files, g.files, "CREATE TEMP TABLE "+strings.TrimPrefix(tmp, "temp.main.")+" AS "+w.selectSQL("*", from))
 	if err != nil {
 		return 0, err
 	}

@@ -19,6 +19,7 @@ type column struct {
 	typ      string // in the warehouse
 	sniffed  string // what the reader makes of it; "" when no file has it
 	declared bool
+	long     bool // integers with more digits than a DOUBLE always holds
 	verbatim bool // numbers and JSON values are read as texts of what stands there
 }
 

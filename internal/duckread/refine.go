@@ -39,14 +39,26 @@ func (p *plan) refine(ctx context.Context, e Execer) error {
 			at = append(at, i)
 		}
 	}
+	if p.f.Format == scan.CSV {
+		for i, c := range p.cols {
+			if c.integer() {
+				at = append(at, i)
+			}
+		}
+	}
 	if len(at) == 0 {
 		return nil
 	}
 	tests := make([]string, len(at))
 	for i, j := range at {
 		c := p.cols[j]
-		if tests[i] = dateTest(quote(c.source), c.sniffed); c.sniffed == "DOUBLE" {
+		switch {
+		case c.integer():
+			tests[i] = "CASE WHEN max(length(" + quote(c.source) + ")) > 15 THEN 'long' ELSE '' END"
+		case c.sniffed == "DOUBLE":
 			tests[i] = numberTest(quote(c.source))
+		default:
+			tests[i] = dateTest(quote(c.source), c.sniffed)
 		}
 	}
 	cols := make([]column, len(at))
@@ -63,7 +75,11 @@ func (p *plan) refine(ctx context.Context, e Execer) error {
 	}
 	return rows.Each(r, func(row rows.Row) error {
 		for i, j := range at {
-			p.cols[j].typ = row.String(i)
+			if c := &p.cols[j]; c.integer() {
+				c.long = row.String(i) == "long"
+			} else {
+				c.typ = row.String(i)
+			}
 		}
 		return nil
 	})

@@ -150,3 +150,25 @@ func TestRoundsNumbers(t *testing.T) {
 		}
 	}
 }
+
+// The engine's reader would round 2.5 in a column of integers to 3.
+func TestCSVIntegersAreNeverRounded(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	var b strings.Builder
+	b.WriteString("id,n,long\n")
+	for range 60_000 {
+		b.WriteString("1,,9223372036854775807\n")
+	}
+	b.WriteString("2,2.5,1\n3,x,2\n4,7,3.5\n9007199254740993,1e3,-9223372036854775808\n5\n")
+	got, err := insert(t, files(scan.CSV, []scan.Column{{Name: "n", Type: "INTEGER"}}, p.write("a.csv", b.String())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := got.rows[len(got.rows)-1]; got.staged != 60_001 || last != "9007199254740993 1000 -9223372036854775808 a.csv l1" {
+		t.Errorf("%d rows, last %s", got.staged, last)
+	}
+	got.rows = nil
+	got.want(t, "id BIGINT, n INTEGER, long BIGINT, _source_file VARCHAR", nil,
+		[]string{"a.csv | column n: expected INTEGER, found 2.5 | …", "a.csv | column long: expected BIGINT, found 3.5 | …", "a.csv:60003 | …x…", "a.csv:60006 | …"})
+}

@@ -149,6 +149,10 @@ func TestFullDiskIsToldOnce(t *testing.T) {
 				if code != 1 || strings.Count(said, "no space left") != stories || strings.Count(said, full.Hint) != stories {
 					t.Errorf("exit %d, want 1, and %d times the cause and the advice in\n%s", code, stories, said)
 				}
+				_, runs := elt(t, dir, addr, &stderr, nil, "runs", "--json")
+				if recorded := strings.Contains(runs, `"status":"failed","exit":1`); recorded && strings.Contains(said, "could not be recorded") {
+					t.Errorf("the run is recorded as failed:\n%s\nand told as not recorded:\n%s", runs, said)
+				}
 				mustRun(t, dir, addr)
 			})
 		}

@@ -175,6 +175,27 @@ func sigtermDrainsTheRun(t *testing.T, engine string) {
 	mustRun(t, c.dir, c.addr)
 }
 
+// A SIGTERM between the end of a run and that of its process changes nothing: what
+// is open is closed to its end, and the exit code is that of the run.
+func TestSIGTERMAfterTheRun(t *testing.T) { onBoth(t, sigtermAfterTheRun) }
+
+func sigtermAfterTheRun(t *testing.T, engine string) {
+	c := holding(t, engine)
+	logs, err := filepath.Glob(filepath.Join(c.dir, ".elt", "logs", "*.jsonl"))
+	if err != nil || len(logs) != 1 {
+		t.Fatalf("%d logs, %v", len(logs), err)
+	}
+	c.release(t)
+	err = poll(t.Context(), func() bool {
+		text, rerr := os.ReadFile(logs[0])
+		return rerr == nil && bytes.Contains(text, []byte(`"end":{`))
+	})
+	if serr := c.Process.Signal(syscall.SIGTERM); err != nil || serr != nil && !errors.Is(serr, os.ErrProcessDone) {
+		t.Fatal(err, serr)
+	}
+	c.wantExit(t, exitOK)
+}
+
 // The second SIGTERM cancels the step that runs; nothing of it is kept.
 func TestSecondSIGTERMCancelsTheRun(t *testing.T) { onBoth(t, secondSIGTERMCancelsTheRun) }
 

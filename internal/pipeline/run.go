@@ -206,15 +206,15 @@ func unrecorded(run string, failed, ending error) error {
 	if err == nil {
 		return nil
 	}
-	stands := "what its steps published stands"
+	what, stands := "is recorded as failed, without all of its steps", "what its steps published stands"
 	if ending != nil {
-		stands += ", and the next run lists it as interrupted"
+		what, stands = "could not be recorded", stands+", and the next run lists it as interrupted"
 	}
 	if all, ok := failed.(interface{ Unwrap() []error }); ok {
 		for _, told := range all.Unwrap() {
 			kind := warehouse.KindOf(told)
 			if !errors.As(told, &step) && kind != warehouse.KindOther && kind == warehouse.KindOf(err) {
-				return fmt.Errorf("run %s could not be recorded, for the reason above: %s", run, stands)
+				return fmt.Errorf("run %s %s, for the reason above: %s", run, what, stands)
 			}
 		}
 	}

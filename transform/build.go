@@ -68,7 +68,10 @@ func Build(ctx context.Context, db *warehouse.DB, m *Model, w window.Window, opt
 			try--
 			continue
 		}
-		if b.verdict || !contended(err) || try == swapTries {
+		if b.verdict { // no statement around the query: a place in its text would be a wrong one
+			return Result{}, m.located("build", err, statement{})
+		}
+		if !contended(err) || try == swapTries {
 			return Result{}, m.located("build", err, b.text)
 		}
 		select {

@@ -45,7 +45,7 @@ func (p *Pipeline) evaluate(ctx context.Context, q check.Querier, checks []check
 	for _, c := range checks {
 		f, err := c.Eval(ctx, q, rel, now)
 		if err != nil {
-			return out, err
+			return out, p.unbuilt(ctx, rel.Name, err)
 		}
 		out = append(out, p.maskSamples(rel.Name, f))
 	}

@@ -43,8 +43,9 @@ func (l *loading) judgeReplace(ctx context.Context, tx *warehouse.Tx) error {
 }
 
 // judgeDay judges the last closed day of the table by its time column, so that a
-// rerun that finds nothing new is no anomaly, and records what it saw: a later
-// run that judges the same weekday compares with what could be known by then.
+// rerun that finds nothing new is no anomaly, and records what the first run after
+// its end saw: one that judges the same weekday later compares with what could be
+// known by then.
 func (l *loading) judgeDay(ctx context.Context, tx *warehouse.Tx) error {
 	zone := l.Project.Timezone
 	today := window.StartOfDay(l.Now, zone)
@@ -70,7 +71,13 @@ func (l *loading) judgeDay(ctx context.Context, tx *warehouse.Tx) error {
 		days = append(days, day)
 	}
 	last := days[len(days)-1]
+	if last.Seen >= 0 && last.Rows >= last.Seen { // judged, and later runs of a day may see more of the day before
+		return nil
+	}
 	l.volumeFinding(check.Daily(l.relation, days))
+	if last.Seen >= 0 {
+		return nil
+	}
 	return l.Store.SaveVolume(ctx, tx, l.relation, state.Volume{Slot: last.At.UTC(), Rows: last.Rows})
 }
 

@@ -31,11 +31,40 @@ func (p partReader) inOrder(f scan.Files) scan.Files {
 	return f
 }
 
-// native lets the warehouse read the files itself.
+// native lets the warehouse read the files itself: side by side, and once more in
+// order where a key turns out to have several rows, since order costs a reader
+// with one thread and most loads do not need it.
 func (p partReader) native(ctx context.Context, f scan.Files) error {
+	var n int64
+	var err error
+	rejects := NewRejects(p.staged.Rejects.max)
+	if ordered := p.inOrder(f).Ordered; f.Ordered || !ordered {
+		n, err = p.readNative(ctx, f, rejects)
+	} else if n, err = p.readNative(ctx, f, rejects, p.staged.contract.Key...); errors.Is(err, errSameKey) {
+		rejects = NewRejects(p.staged.Rejects.max)
+		n, err = p.readNative(ctx, p.inOrder(f), rejects)
+	}
+	if err != nil {
+		return err
+	}
+	p.count(n)
+	for _, r := range rejects.rows {
+		if err := p.staged.Rejects.Add(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errSameKey says that several rows of a load have one key.
+var errSameKey = errors.New("several rows have the same key")
+
+// readNative inserts the rows of f. It fails with errSameKey, and leaves nothing,
+// when the columns of distinct are not.
+func (p partReader) readNative(ctx context.Context, f scan.Files, rejects *Rejects, distinct ...string) (n int64, err error) {
 	s := p.staged
-	return s.db.Aside(ctx, s.table, func(ctx context.Context, tx *warehouse.Tx) error {
-		looked, err := duckread.Look(ctx, tx, p.inOrder(f))
+	err = s.db.Aside(ctx, s.table, func(ctx context.Context, tx *warehouse.Tx) error {
+		looked, err := duckread.Look(ctx, tx, f)
 		if err != nil {
 			return err
 		}
@@ -47,13 +76,19 @@ func (p partReader) native(ctx context.Context, f scan.Files) error {
 		if err := s.ensure(ctx, tx, cols); err != nil {
 			return err
 		}
-		n, err := looked.Insert(ctx, tx, s.table.String(), s.Rejects.Add)
-		if err != nil {
+		n, err = looked.Insert(ctx, tx, s.table.String(), rejects.Add)
+		lacking := haveColumns(cols, "key", distinct...) // a load without its key is judged later
+		if err != nil || len(distinct) == 0 || lacking != nil {
 			return err
 		}
-		p.count(n)
-		return nil
+		several, err := count(ctx, tx, `SELECT count(*) FROM (SELECT 1 AS one FROM `+s.table.String()+
+			` GROUP BY `+list(distinct)+` HAVING count(*) > 1 LIMIT 1) AS several`)
+		if err == nil && several > 0 {
+			err = errSameKey
+		}
+		return err
 	})
+	return n, err
 }
 
 // append opens the part and appends its rows.

@@ -282,7 +282,13 @@ func (w *writer) csvRejects(ctx context.Context, files []scan.File, bad, scans s
 	for _, f := range files {
 		names[f.Path] = f.Name
 	}
-	message := `CASE WHEN e.error_type = 'INVALID ENCODING' THEN ` + literal(notUTF8) + ` ELSE e.error_message END`
+	message := `CASE WHEN e.error_type = 'INVALID ENCODING' THEN ` + literal(notUTF8)
+	for _, c := range w.plan.cols {
+		if c.integer() { // which the reader knows as a DOUBLE
+			message += ` WHEN trim(e.column_name, '"') = ` + literal(c.source) + ` THEN replace(e.error_message, ` + literal("to 'DOUBLE'") + `, ` + literal("to '"+c.typ+"'") + `)`
+		}
+	}
+	message += ` ELSE e.error_message END`
 	r, err := w.e.Query(ctx, `SELECT s.file_path, e.line::BIGINT, string_agg(DISTINCT `+message+`, '; ' ORDER BY `+message+`), any_value(e.csv_line)
 		FROM temp.main.`+quote(bad)+` e JOIN temp.main.`+quote(scans)+` s USING (scan_id, file_id)
 		GROUP BY s.file_path, e.line ORDER BY s.file_path, e.line`)

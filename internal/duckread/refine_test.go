@@ -170,5 +170,5 @@ func TestCSVIntegersAreNeverRounded(t *testing.T) {
 	}
 	got.rows = nil
 	got.want(t, "id BIGINT, n INTEGER, long BIGINT, _source_file VARCHAR", nil,
-		[]string{"a.csv | column n: expected INTEGER, found 2.5 | …", "a.csv | column long: expected BIGINT, found 3.5 | …", "a.csv:60003 | …x…", "a.csv:60006 | …"})
+		[]string{"a.csv | column n: expected INTEGER, found 2.5 | …", "a.csv | column long: expected BIGINT, found 3.5 | …", "a.csv:60003 | …x…to 'INTEGER'", "a.csv:60006 | …"})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -106,13 +105,10 @@ func TestPlanShowsTheRestBesideWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	dir, addr := faultProject(t, "duckdb")
 	mustRun(t, dir, addr)
-	yaml, err := os.ReadFile(filepath.Join(dir, "elt.yaml"))
-	text := strings.Replace(string(yaml), "spent: spent", "spent: spnt", 1)
-	err = errors.Join(err, os.WriteFile(filepath.Join(dir, "elt.yaml"), []byte(text), 0o600),
-		os.WriteFile(filepath.Join(dir, "models", "marts", "wrong.sql"), []byte("select nme from shop.people\n"), 0o600))
+	err := os.WriteFile(filepath.Join(dir, "models", "marts", "wrong.sql"), []byte("select nme from shop.people\n"), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantSaid(t, dir, addr, exitFailed, "plan", "nothing is new", "build table", "cannot be planned",
-		`there is no column`, `sync people: `, `has no column "spnt"`)
+		`there is no column`, "sync")
 }

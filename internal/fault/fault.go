@@ -59,10 +59,11 @@ func (d *driver) do(op string, call func() error) error {
 	if err := d.hook(n, op, true); err != nil {
 		return err
 	}
-	if err := call(); err != nil {
-		return err
+	err := call()
+	if after := d.hook(n, op, false); after != nil { // also after a call that failed by itself
+		return after
 	}
-	return d.hook(n, op, false)
+	return err
 }
 
 // Begin implements [warehouse.Driver].

@@ -58,7 +58,7 @@ func (p *Plan) check(ctx context.Context) error {
 	if err := r.balance(); err != nil {
 		return err
 	}
-	if err := p.analyze(ctx, p.out.String(), state.Ledger); err != nil {
+	if err := p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error { return analyze(ctx, tx, p.out) }); err != nil {
 		return err
 	}
 	var acked, open int64

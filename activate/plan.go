@@ -187,6 +187,9 @@ func (p *Plan) fill(ctx context.Context, tx *warehouse.Tx) error {
 		return err
 	}
 	p.read = d.read
+	if err := analyze(ctx, tx, p.table); err != nil {
+		return err
+	}
 	// Of a key that is sent once nobody compares what its row has become: hashing
 	// that would say it had been sent.
 	if upgraded && !p.sync.once() {
@@ -203,6 +206,18 @@ func (p *Plan) fill(ctx context.Context, tx *warehouse.Tx) error {
 	}
 	_, err = tx.Exec(ctx, `UPDATE `+state.SyncTargets+` SET engine = $5, mapping_hash = $6 WHERE `+mine,
 		p.id(engine, p.sync.mapping())...)
+	return err
+}
+
+// analyze tells Postgres what is in a table of this plan, which was empty a
+// moment ago. Without that it takes it for a few rows and compares each with each.
+// Tables that others work with are left to their own vacuum, whose lock would be
+// in the way.
+func analyze(ctx context.Context, tx *warehouse.Tx, t warehouse.Table) error {
+	if tx.Dialect().Name != "postgres" {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `ANALYZE `+t.String())
 	return err
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"elt/internal/retry"
 	"elt/internal/rows"
-	"elt/internal/state"
 	"elt/internal/warehouse"
 )
 
@@ -126,11 +125,6 @@ func (p *Plan) push(ctx context.Context, s *sender, page, after int64, list []ro
 	if err := p.prepare(ctx, after, last, blocked, s.limits.Replay); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	if page == 1 {
-		if err := p.analyze(ctx, p.table.String(), state.Intents, state.Ledger); err != nil {
-			return err
-		}
-	}
 	var results []settled
 	send := list
 	if blocked { // nobody can look what became of them: only these keys wait
@@ -161,23 +155,6 @@ func pageRows(limits Limits) int64 {
 		n *= most / n
 	}
 	return int64(n)
-}
-
-// analyze tells Postgres what is in tables that were empty a moment ago. Without
-// that it takes them for a few rows, compares each with each, and a page of
-// 5,000 rows takes minutes.
-func (p *Plan) analyze(ctx context.Context, tables ...string) error {
-	if p.db.Dialect().Name != "postgres" {
-		return nil
-	}
-	return p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		for _, t := range tables {
-			if _, err := tx.Exec(ctx, `ANALYZE `+t); err != nil {
-				return fmt.Errorf("statistics of %s: %w", t, err)
-			}
-		}
-		return nil
-	})
 }
 
 // page reads the rows with the numbers after..to, to included. A range finds

@@ -12,7 +12,7 @@ import (
 // row of its key: a merge that wrote the staged one would take the table back.
 // Most loads begin where the table ends, which two aggregates show.
 func (p *publisher) hasOlder(ctx context.Context, g growth) (bool, error) {
-	if p.to.Disposition != Merge || p.to.Cursor == "" {
+	if p.to.Disposition != Merge || p.to.Cursor == "" || !g.sorts(p.to.Cursor) {
 		return false, nil
 	}
 	stage := `(SELECT ` + selectList(g.projections()) + ` FROM ` + p.src.String() + `)`
@@ -30,6 +30,25 @@ func (p *publisher) hasOlder(ctx context.Context, g growth) (bool, error) {
 	n, err := count(ctx, p.tx, `SELECT count(*) FROM (SELECT 1 AS one FROM `+stage+` AS s JOIN `+p.table.String()+` AS t ON `+
 		p.higher(g, "t", "s")+` LIMIT 1) AS found`)
 	return n > 0, err
+}
+
+// sorts reports whether the warehouse puts the values of a staged column in the
+// order of its source: numbers and times do. Text does not for sure: it may be a
+// number of any size ('10' < '9'), of another collation, or 31/12/2025.
+func (g growth) sorts(column string) bool {
+	for _, f := range g.fits {
+		if fold(f.staged.Name) != fold(column) {
+			continue
+		}
+		kind, _, _ := strings.Cut(strings.ToLower(f.target.Type), "(")
+		switch strings.TrimSpace(kind) {
+		case "bigint", "integer", "smallint", "tinyint", "hugeint", "ubigint", "uinteger", "usmallint", "utinyint", "uhugeint",
+			"decimal", "numeric", "double", "double precision", "float", "real", "date":
+			return true
+		}
+		return strings.HasPrefix(kind, "timestamp")
+	}
+	return false
 }
 
 // higher is the condition that row t of the table has the key of row s, which is

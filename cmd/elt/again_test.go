@@ -184,3 +184,18 @@ func TestInfinityAsNullIsNoCursor(t *testing.T) {
 		r.rows(1)
 	})
 }
+
+// A cursor that lands as text has the order of its source and not the
+// warehouse's: a merge must not take a newer row for an older one.
+func TestMergeByACursorThatLandsAsText(t *testing.T) {
+	eachRereading(t, "key: id, cursor: ver", func(t *testing.T, r *rereading) {
+		r.exec(`CREATE TABLE events (id bigint PRIMARY KEY, ver numeric, v text)`)
+		r.exec(`INSERT INTO events VALUES (1, 9, 'old'), (2, 8, 'old')`)
+		r.run(0)
+		r.exec(`UPDATE events SET ver = 10, v = 'new'`)
+		r.run(0)
+		if d := dump(t, r.dir, r.addr, "shop.events"); strings.Contains(d, "old") {
+			t.Errorf("the updates are lost:\n%s", d)
+		}
+	})
+}

@@ -45,8 +45,8 @@ func (c column) fits(expr string) string {
 	switch {
 	case c.plain():
 		return ""
-	case upper == "DOUBLE" && !c.declared: // who declares one has said that it may round
-		return "(" + expr + " IS NULL OR " + exactDouble(expr) + ")"
+	case upper == "DOUBLE" && !c.declared: // who declares one has said that integers too may be rounded
+		return "(" + expr + " IS NULL OR regexp_matches(" + expr + ", '[.eE]') AND " + nearDouble(expr) + " OR " + exactDouble(expr) + ")"
 	case upper == "DATE" && !c.declared: // the cast would cut off a time
 		return "(" + expr + " IS NULL OR " + c.value(expr) + " IS NOT NULL AND length(" + expr + ") <= 10)"
 	case strings.HasSuffix(upper, "INT") || strings.HasPrefix(upper, "INTEGER") || strings.HasPrefix(upper, "DECIMAL") || strings.HasPrefix(upper, "NUMERIC"):

@@ -139,30 +139,30 @@ func verbatim(object []byte, cols []column) ([]byte, error) {
 
 // numbers is what was seen of the numbers of a column.
 type numbers struct {
-	rounded, exponent bool
-	whole, scale      int // the most digits before and after the point
+	rounded, fraction bool
+	whole             int // the most digits of an integer
 }
 
 func (n *numbers) add(text string) {
 	n.rounded = n.rounded || rounds(text)
-	if strings.ContainsAny(text, "eE") {
-		n.exponent = true
+	if strings.ContainsAny(text, ".eE") {
+		n.fraction = true
 		return
 	}
-	whole, fraction, _ := strings.Cut(strings.TrimPrefix(text, "-"), ".")
-	n.whole, n.scale = max(n.whole, len(strings.TrimLeft(whole, "0"))), max(n.scale, len(fraction))
+	n.whole = max(n.whole, len(strings.TrimPrefix(text, "-")))
 }
 
-// typ is the type that holds the numbers with all their digits.
+// typ is the type of the numbers: that which holds integers with all their
+// digits, and DOUBLE for fractions, as numberTest has it.
 func (n *numbers) typ() string {
 	const most = 38
 	switch {
-	case !n.rounded:
+	case !n.rounded || n.fraction:
 		return "DOUBLE"
-	case n.exponent || n.whole+n.scale > most:
+	case n.whole > most:
 		return "VARCHAR"
 	default:
-		return fmt.Sprintf("DECIMAL(%d,%d)", most, n.scale)
+		return fmt.Sprintf("DECIMAL(%d,0)", most)
 	}
 }
 

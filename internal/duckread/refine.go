@@ -103,21 +103,27 @@ func dateTest(text, sniffed string) string {
 }
 
 // numberTest is DOUBLE where every text is a number that a DOUBLE gives back
-// digit by digit; else a decimal that holds all, and text where none does.
+// digit by digit, or one of them is a fraction; integers of more digits are a
+// decimal, and text where none holds them. A decimal of as many places as these
+// fractions have would be one that the next file does not fit.
 func numberTest(text string) string {
 	whole := "length(regexp_extract(" + text + `, '^\s*[+-]?0*(\d*)', 1))`
-	scale := "length(regexp_extract(" + text + `, '\.(\d*)', 1))`
-	return "CASE WHEN coalesce(bool_and(" + text + " IS NULL OR " + exactDouble(text) + "), true) THEN 'DOUBLE'" +
-		" WHEN bool_and(regexp_full_match(" + text + `, '\s*[+-]?\d*\.?\d*\s*')) AND max(` + whole + ") + max(" + scale + ") <= 38" +
-		" THEN 'DECIMAL(38,' || max(" + scale + ") || ')' ELSE 'VARCHAR' END"
+	return "CASE WHEN coalesce(bool_and(" + text + " IS NULL OR " + exactDouble(text) + "), true)" +
+		" OR bool_or(regexp_matches(" + text + ", '[.eE]')) AND bool_and(" + text + " IS NULL OR " + nearDouble(text) + ") THEN 'DOUBLE'" +
+		" WHEN bool_and(regexp_full_match(" + text + `, '\s*[+-]?\d*\s*')) AND max(` + whole + ") <= 38 THEN 'DECIMAL(38,0)' ELSE 'VARCHAR' END"
+}
+
+// nearDouble is the condition that the number in text has a DOUBLE near it.
+func nearDouble(text string) string {
+	value := "TRY_CAST(" + text + " AS DOUBLE)"
+	return "(" + value + " IS NOT NULL AND (NOT isinf(" + value + ") OR NOT regexp_matches(" + text + ", '[0-9]')))"
 }
 
 // exactDouble is the condition that a DOUBLE holds the number in text: up to 15
 // digits it always does, and beyond them where it is written with the same ones.
 func exactDouble(text string) string {
 	value := "TRY_CAST(" + text + " AS DOUBLE)"
-	return "(" + value + " IS NOT NULL AND (NOT isinf(" + value + ") OR NOT regexp_matches(" + text + ", '[0-9]')) AND " +
-		"(length(" + text + ") <= 15 OR " + digits(text) + " = " + digits("CAST("+value+" AS VARCHAR)") + "))"
+	return "(" + nearDouble(text) + " AND (length(" + text + ") <= 15 OR " + digits(text) + " = " + digits("CAST("+value+" AS VARCHAR)") + "))"
 }
 
 // exact is the condition that value, a number of fixed scale, is the one in text.

@@ -71,7 +71,26 @@ func TestCSVDeclaredDates(t *testing.T) {
 	got.want(t, columns, []string{"2026-02-01 2026-02-01 10:00:00 2026-02-01 10:00:00+01 b.csv l1"}, nil)
 }
 
-func TestCSVNumbersKeepTheirDigits(t *testing.T) {
+// A decimal with the places of one file's fractions would not take the next file's.
+func TestFractionsAreOfOneTypeWhateverTheirDigits(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	for _, x := range []string{"52.5", "52.3333333333333333", "0.66666666666666666667", "1234567890123456789012.5", "-1.2345678901234567891e-3"} {
+		for format, f := range map[scan.Format]scan.File{
+			scan.CSV: p.write("a.csv", "x\n"+x+"\n"), scan.JSONLines: p.write("a.jsonl", `{"x":`+x+"}\n"), scan.JSON: p.write("a.json", `[{"x":`+x+"}]"),
+		} {
+			got, err := insert(t, files(format, nil, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.columns != "x DOUBLE, _source_file VARCHAR" || got.staged != 1 || len(got.rejects) > 0 {
+				t.Errorf("%s of %s: %s, %d rows, rejects %s", x, f.Name, got.columns, got.staged, got.rejects)
+			}
+		}
+	}
+}
+
+func TestCSVIntegersKeepTheirDigits(t *testing.T) {
 	t.Parallel()
 	p := newProject(t)
 	got, err := insert(t, files(scan.CSV, nil, p.write("a.csv",
@@ -79,20 +98,20 @@ func TestCSVNumbersKeepTheirDigits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.want(t, "i DECIMAL(38,0), d DECIMAL(38,2), f DOUBLE, r DOUBLE, e VARCHAR, _source_file VARCHAR",
-		[]string{"1 2.50 3.0 4.0 1234567890123456789012345.5e3 a.csv l1",
-			"123456789012345678901234567890 12345678901234567.89 19.99 0.30000000000000004 1.2345678901234567e30 a.csv l1", "∅ ∅ ∅ ∅ ∅ a.csv l1"}, nil)
+	got.want(t, "i DECIMAL(38,0), d DOUBLE, f DOUBLE, r DOUBLE, e DOUBLE, _source_file VARCHAR",
+		[]string{"1 2.5 3.0 4.0 1.2345678901234569e+27 a.csv l1",
+			"123456789012345678901234567890 1.2345678901234568e+16 19.99 0.30000000000000004 1.2345678901234567e+30 a.csv l1", "∅ ∅ ∅ ∅ ∅ a.csv l1"}, nil)
 }
 
 const longNumbers = `{"id":1,"x":123456789012345678901234567890,"y":12345678901234567.89,"z":19.99,"w":0.30000000000000004,"n":{"a":[12345678901234567.89,"1"]},"b":9007199254740993}
 {"id":2,"x":1,"y":2.5,"z":20,"w":1e22,"n":"t","b":2}
 `
 
-// JSON numbers are never floats by accident.
-func TestJSONNumbersKeepTheirDigits(t *testing.T) {
+// JSON integers are never floats by accident.
+func TestJSONIntegersKeepTheirDigits(t *testing.T) {
 	t.Parallel()
 	p := newProject(t)
-	columns := "id BIGINT, x DECIMAL(38,0), y DECIMAL(38,2), z DOUBLE, w DOUBLE, n JSON, b BIGINT, _source_file VARCHAR"
+	columns := "id BIGINT, x DECIMAL(38,0), y DOUBLE, z DOUBLE, w DOUBLE, n JSON, b BIGINT, _source_file VARCHAR"
 	for format, f := range map[scan.Format]scan.File{
 		scan.JSONLines: p.write("a.jsonl.gz", longNumbers),
 		scan.JSON:      p.write("a.json", "["+strings.Replace(strings.TrimSpace(longNumbers), "\n", ",", 1)+"]"),
@@ -102,8 +121,8 @@ func TestJSONNumbersKeepTheirDigits(t *testing.T) {
 			t.Fatal(err)
 		}
 		got.want(t, columns, []string{
-			`1 123456789012345678901234567890 12345678901234567.89 19.99 0.30000000000000004 {"a":[12345678901234567.89,"1"]} 9007199254740993 ` + f.Name + ` l1`,
-			`2 1 2.50 20.0 1e+22 "t" 2 ` + f.Name + ` l1`,
+			`1 123456789012345678901234567890 1.2345678901234568e+16 19.99 0.30000000000000004 {"a":[12345678901234567.89,"1"]} 9007199254740993 ` + f.Name + ` l1`,
+			`2 1 2.5 20.0 1e+22 "t" 2 ` + f.Name + ` l1`,
 		}, nil)
 	}
 }
@@ -122,11 +141,11 @@ func TestJSONNumbersThatDoNotFitAreRejected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.columns != "i BIGINT, f DOUBLE, d DATE, _source_file VARCHAR" || got.staged != 60_001 {
+	if got.columns != "i BIGINT, f DOUBLE, d DATE, _source_file VARCHAR" || got.staged != 60_002 {
 		t.Errorf("got %s, %d rows", got.columns, got.staged)
 	}
 	got.columns, got.rows = "", nil
-	got.want(t, "", nil, []string{"b.jsonl:60001 | …column i: expected BIGINT, found 2.5", "b.jsonl:60002 | …found 12345678901234567.89", "b.jsonl:60003 | …found 1234567890123456789", "b.jsonl:60004 | …found 2026-02-01 10:00:00"})
+	got.want(t, "", nil, []string{"b.jsonl:60001 | …column i: expected BIGINT, found 2.5", "b.jsonl:60003 | …found 1234567890123456789", "b.jsonl:60004 | …found 2026-02-01 10:00:00"})
 
 	declared := files(scan.JSONLines, []scan.Column{{Name: "i", Type: "BIGINT"}, {Name: "f", Type: "DECIMAL(38,1)"}}, p.write("c.jsonl", bad))
 	if got, err = insert(t, declared); err != nil {

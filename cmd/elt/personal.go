@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"slices"
 	"strings"
 
@@ -68,22 +67,14 @@ func (a *app) maskQuery(s *session, flow sqlparse.Flow) func(string) bool {
 
 // maskReject hides what may be personal in a quarantined row. A row of a stream
 // that the project has no longer is hidden where anything is marked.
-func maskReject(ctx context.Context, s *session, q state.Quarantined) (scan.Reject, error) {
+func maskReject(s *session, q state.Quarantined) scan.Reject {
 	source, name, _ := strings.Cut(q.Stream, ".")
 	src := s.project.Sources[source]
 	if src == nil || src.Streams[name] == nil {
 		if len(s.marked()) == 0 {
-			return q.Reject, nil
+			return q.Reject
 		}
-		return scan.Reject{Locator: pipeline.Masked, Reason: pipeline.Masked, Payload: pipeline.Masked}, nil
+		return scan.Reject{Locator: pipeline.Masked, Reason: pipeline.Masked, Payload: pipeline.Masked}
 	}
-	columns, err := s.store.Columns(ctx, q.Stream)
-	if err != nil {
-		return q.Reject, err
-	}
-	known := make([]string, len(columns))
-	for i, c := range columns {
-		known[i] = c.Name
-	}
-	return pipeline.MaskReject(src.Streams[name], known, q.Reject), nil
+	return pipeline.MaskReject(src.Streams[name], q.Reject)
 }

@@ -3,8 +3,6 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +50,7 @@ func (l *loading) quarantine(staged *load.Staged) (check.Finding, bool) {
 		f.Severity = check.Error
 	}
 	if bad := l.rejects.Rows(); len(bad) > 0 {
-		first := MaskReject(l.st, slices.Sorted(maps.Keys(l.st.Columns)), bad[0])
+		first := MaskReject(l.st, bad[0])
 		f.Samples = []string{first.Reason + " · " + first.Locator}
 	}
 	return f, true

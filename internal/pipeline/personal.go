@@ -183,11 +183,11 @@ func maskObject(text string, hide func(name string) bool) string {
 }
 
 // MaskReject hides what may be personal in a quarantined row of st: the marked
-// columns of a payload that is an object, else the whole payload; in the reason
-// everything from the first text in quotes that is neither a column in known nor
-// a type, unless the reason is about a column without a mark; and a place that
+// columns of a payload that is an object, else the whole payload; what the reason
+// says of the values that were found, of whichever column, because a row that does
+// not fit may be one whose values stand in each other's places; and a place that
 // is told by a marked key.
-func MaskReject(st *project.Stream, known []string, r scan.Reject) scan.Reject {
+func MaskReject(st *project.Stream, r scan.Reject) scan.Reject {
 	if len(st.PII) == 0 {
 		return r
 	}
@@ -203,33 +203,45 @@ func MaskReject(st *project.Stream, known []string, r scan.Reject) scan.Reject {
 	if slices.ContainsFunc(st.Key, marked) && strings.Contains(r.Locator, "=") {
 		r.Locator = Masked
 	}
-	r.Reason = maskReason(r.Reason, known, marked)
+	r.Reason = maskReason(r.Reason)
 	return r
 }
 
-// maskReason cuts a reason where a value may begin.
-func maskReason(reason string, known []string, marked func(string) bool) string {
-	isType := regexp.MustCompile(`^(DECIMAL|BIGINT|INTEGER|SMALLINT|DOUBLE|FLOAT|BOOLEAN|VARCHAR|DATE|TIME|TIMESTAMP|TIMESTAMP WITH TIME ZONE|UUID|JSON|BLOB)(\([0-9, ]+\))?$`)
-	for rest, at := reason, 0; ; {
-		i := strings.IndexAny(rest, `"'`)
-		if i < 0 {
-			return reason
-		}
-		end := strings.IndexByte(rest[i+1:], rest[i])
-		if end < 0 {
-			return reason[:at+i] + Masked
-		}
-		inner := rest[i+1 : i+1+end]
-		isColumn := slices.ContainsFunc(known, func(k string) bool { return bare(k) == bare(inner) })
-		switch {
-		case isColumn && !marked(inner):
-			return reason // the first column that a reason names is the one that it is about
-		case !isColumn && !marked(inner) && !isType.MatchString(inner):
-			return reason[:at+i] + Masked
-		}
-		at += i + end + 2
-		rest = reason[at:]
+// maskReason keeps of a reason what is known to hold no value: the column and what
+// was expected of it. All else is hidden, a reason of unknown wording as a whole.
+func maskReason(reason string) string {
+	const lines = `expected one JSON object a line`
+	const typ = `[A-Z]+[A-Z ]*(\([0-9, ]+\))?`
+	// What the readers, DuckDB's of CSV among them, and the loads say. A value may
+	// follow where an expression ends.
+	fixed := regexp.MustCompile(`(?s)^(` + strings.Join([]string{
+		`column .+?: expected .+?, found `,
+		`Error when converting column ".+?"\. Could not convert string `,
+		`Expected Number of Columns: \d+ Found: \d+`,
+		`Value with unterminated quote found\.`,
+		`Maximum line size of \d+ bytes exceeded\.( Actual Size:\d+ bytes\.)?`,
+		`not valid UTF-8(, ` + lines + `|; if the file is in another encoding, say so in the stream: csv: {encoding: [a-z0-9-]+})?`,
+		`not valid JSON(, ` + lines + `| at byte \d+ )?`,
+		`JSON that ends early, ` + lines,
+		`a JSON value that is no object, ` + lines,
+		`column ".+?": (text that is not valid UTF-8|(text with a NUL byte|JSON text with half a surrogate pair), which PostgreSQL cannot store)`,
+		`column ".+?" is not in the contract of .+`,
+		`the value of column ".+?" is no .+`,
+		`the key \(.+\) has a NULL`,
+		`table .+? does not exist, and its contract makes no new tables`,
+		`column .+? holds (text that is not UTF-8, in a database whose encoding is SQL_ASCII` +
+			`|a numeric that does not fit its declared precision` +
+			`|a number that DECIMAL\(\d+,\d+\) does not hold without loss(: expected at most \d+ digits before the point and \d+ behind it; say a wider DECIMAL in columns, or round in a view)?` +
+			`|an infinite date or time, which has no place in a calendar: expected a finite one, or infinity: null` +
+			`|a time that is out of range: expected one before the year 294247` +
+			`|an interval that is out of range: expected hours of less than 292 years` +
+			`|NaN or infinity, which no decimal holds: expected a number, or nan: null)`,
+	}, `|`) + `)`)
+	known := fixed.FindString(reason)
+	if known == reason {
+		return reason
 	}
+	return known + Masked + regexp.MustCompile(` to '`+typ+`'$`).FindString(reason[len(known):])
 }
 
 // bare makes the names of a source comparable with those of its table: letters

@@ -20,7 +20,8 @@ type Day struct {
 // the rows that the table has by now stand for days that no run saw.
 //
 // A first load is not judged, nor is a weekday that nobody knows. Zero is an
-// error where that weekday always had rows, at least twice. From three days of
+// error where that weekday has rows, at least twice and on more than two days of
+// three: a holiday or an outage before makes no empty day ordinary. From three days of
 // the weekday on, the count is held against their median and spread.
 func Daily(relation string, days []Day) Finding {
 	today := days[len(days)-1]
@@ -29,6 +30,7 @@ func Daily(relation string, days []Day) Finding {
 		Observed: fmt.Sprintf("%s on %s %s", plural(today.Rows, "row"), weekday, today.At.Format(time.DateOnly)), Expected: "any number"}
 	known := comparable(days[:len(days)-1])
 	var like []point
+	var empty int // of those that are alike
 	byWeekday := map[int][]point{}
 	least, most := int64(math.MaxInt64), int64(0)
 	for _, d := range known {
@@ -36,6 +38,9 @@ func Daily(relation string, days []Day) Finding {
 		byWeekday[d.ago%7] = append(byWeekday[d.ago%7], p)
 		if d.ago%7 == 0 {
 			like, least, most = append(like, p), min(least, d.rows), max(most, d.rows)
+			if d.rows == 0 {
+				empty++
+			}
 		}
 	}
 	since := fmt.Sprintf("as on the %d %ss before (%d to %d)", len(like), weekday, least, most)
@@ -46,10 +51,13 @@ func Daily(relation string, days []Day) Finding {
 	case len(like) == 0:
 		f.Expected = "any number: no " + weekday + " before is known"
 		return f
-	case today.Rows == 0 && least == 0:
+	case today.Rows == 0 && empty*3 >= len(like):
 		f.Expected = "0 to " + fmt.Sprint(most) + ", " + since
 		return f
 	case today.Rows == 0 && len(like) >= 2:
+		if empty > 0 {
+			since = fmt.Sprintf("as on %d of the %d %ss before (up to %d)", len(like)-empty, len(like), weekday, most)
+		}
 		return alarm(f, Error, "some, "+since)
 	case len(like) < 3:
 		f.Expected = fmt.Sprintf("%d to %d, %s", least/10, most*10, since)

@@ -157,6 +157,27 @@ func TestDailyTellsWhatItSawAndExpected(t *testing.T) {
 	}
 }
 
+// One empty day, a holiday or an outage, does not make the next one ordinary; a
+// third of them does.
+func TestDailyAfterEmptyDays(t *testing.T) {
+	t.Parallel()
+	for empty, want := range []string{
+		"some, as on the 8 Sundays before (10000 to 10000)",
+		"some, as on 7 of the 8 Sundays before (up to 10000)",
+		"some, as on 6 of the 8 Sundays before (up to 10000)",
+		"",
+	} {
+		history := series("constant", 56, 0, nil)
+		for i := range empty {
+			history[7*i] = 0
+		}
+		f := Daily("t", daysOf(append(history, 0)))
+		if want == "" && !f.OK || want != "" && (f.OK || f.Severity != Error || f.Expected != want) {
+			t.Errorf("%d empty days before give %+v", empty, f)
+		}
+	}
+}
+
 func TestWholeIsHardOnZeroAndHalves(t *testing.T) {
 	t.Parallel()
 	for n := 1; n < 40; n++ {

@@ -107,29 +107,28 @@ const misfit = "_elt_misfit"
 // NULL of a text that is no timestamp with time zone, and rounds what has more
 // digits than a decimal that was sniffed.
 func (c column) cast() bool {
-	upper := strings.ToUpper(c.typ)
-	return upper == "TIMESTAMP WITH TIME ZONE" || upper == "TIMESTAMPTZ" || !c.declared && strings.HasPrefix(upper, "DECIMAL") || c.integer() && c.long
+	return c.kind() == "TIMESTAMP WITH TIME ZONE" || !c.declared && c.decimal() || c.integer() && c.long
 }
 
 // integer reports whether the reader, which rounds 2.5 to an integer, has to take
 // the column for a DOUBLE first, which it reads as fast, to tell such values.
 func (c column) integer() bool {
-	return slices.Contains([]string{"BIGINT", "INTEGER", "INT", "SMALLINT"}, strings.ToUpper(c.typ))
+	return strings.HasSuffix(c.kind(), "INT") || strings.HasSuffix(c.kind(), "INTEGER")
 }
 
 // csvRead is how a group is read.
 type csvRead struct {
-	from     string   // the call of the reader, left open for more options
-	items    []string // the columns
-	good     string   // the condition that no value is lost; "" where none can be
-	rejected string   // the condition that the reader had not rejected the row at once
+	from  string   // the call of the reader, left open for more options
+	items []string // the columns
+	good  string   // the condition that no value is lost; "" where none can be
+	kept  string   // the condition that the reader had not rejected the row at once
 }
 
 // csvReader reads g; slow takes integers for texts and not for DOUBLEs.
 func (p *plan) csvReader(g group, slow bool) csvRead {
 	var r csvRead
 	var types, conditions []string
-	rejected := []string{"true"}
+	kept := []string{"true"}
 	for _, c := range g.cols {
 		text := quote(c.source)
 		value, fits := c.value(text), ""
@@ -137,13 +136,13 @@ func (p *plan) csvReader(g group, slow bool) csvRead {
 		case c.cast() || c.integer() && slow:
 			types = append(types, literal(c.source)+": 'VARCHAR'")
 			fits = exact(text, value)
-			if !c.integer() && !strings.HasPrefix(strings.ToUpper(c.typ), "DECIMAL") {
+			if !c.integer() && !c.decimal() {
 				if f := p.f.CSV.TimestampFormat; f != "" {
 					value = "CAST(try_strptime(" + text + ", " + literal(f) + ") AS TIMESTAMP WITH TIME ZONE)"
 				}
 				fits = value + " IS NOT NULL"
 			} else if c.integer() && !c.cast() {
-				rejected = append(rejected, "("+text+" IS NULL OR TRY_CAST("+text+" AS DOUBLE) IS NOT NULL)")
+				kept = append(kept, "("+text+" IS NULL OR TRY_CAST("+text+" AS DOUBLE) IS NOT NULL)")
 			}
 		case c.integer():
 			types = append(types, literal(c.source)+": 'DOUBLE'")
@@ -169,7 +168,7 @@ func (p *plan) csvReader(g group, slow bool) csvRead {
 	if len(types) > 0 {
 		r.from += ", types={" + strings.Join(types, ", ") + "}"
 	}
-	r.good, r.rejected = strings.Join(conditions, " AND "), strings.Join(rejected, " AND ")
+	r.good, r.kept = strings.Join(conditions, " AND "), strings.Join(kept, " AND ")
 	return r
 }
 
@@ -192,7 +191,7 @@ func (w *writer) careful(ctx context.Context, g group, inserted int64) (int64, e
 	if err := w.rejectMisfits(ctx, g, r, from); err != nil {
 		return 0, err
 	}
-	n, err := w.e.Exec(ctx, w.insertSQL(append(r.items, nameItem(g.files)), from+" WHERE "+r.good))
+	n, err := w.e.Exec(ctx, w.insertSQL(append(r.items, nameItem(g.files)), from+" WHERE "+r.good+" AND "+r.kept))
 	return n, of(g.files, err)
 }
 
@@ -205,7 +204,7 @@ func (w *writer) rejectMisfits(ctx context.Context, g group, r csvRead, from str
 			continue
 		}
 		lost := quote(c.name) + " IS NULL"
-		if c.integer() || strings.HasPrefix(c.typ, "DECIMAL") {
+		if c.integer() || c.decimal() {
 			lost = "NOT " + exact(quote(rawName(c)), quote(c.name))
 		}
 		list = append(list, quote(c.source)+" AS "+quote(rawName(c)))
@@ -213,7 +212,7 @@ func (w *writer) rejectMisfits(ctx context.Context, g group, r csvRead, from str
 			literal("column "+c.name+": expected "+c.typ+", found ")+" || left("+quote(rawName(c))+", 200) END")
 	}
 	found, err := w.e.Query(ctx, "SELECT "+quote(sourceFile)+", concat_ws('; ', "+strings.Join(reasons, ", ")+"), "+quote(payloadColumn)+
-		" FROM (SELECT "+strings.Join(list, ", ")+" FROM "+from+" WHERE NOT ("+r.good+") AND "+r.rejected+")")
+		" FROM (SELECT "+strings.Join(list, ", ")+" FROM "+from+" WHERE NOT ("+r.good+") AND "+r.kept+")")
 	if err != nil {
 		return of(g.files, err)
 	}

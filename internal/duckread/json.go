@@ -24,8 +24,7 @@ func (c column) raw() string {
 
 // plain reports that the raw value is the value.
 func (c column) plain() bool {
-	upper := strings.ToUpper(c.typ)
-	return upper == "JSON" || upper == "VARCHAR" || upper == "TEXT"
+	return c.kind() == "JSON" || c.kind() == "VARCHAR"
 }
 
 // value is c's value from expr, and fits whether the cast loses it or a part of it.
@@ -41,15 +40,14 @@ func (c column) value(expr string) string {
 }
 
 func (c column) fits(expr string) string {
-	upper := strings.ToUpper(c.typ)
 	switch {
 	case c.plain():
 		return ""
-	case upper == "DOUBLE" && !c.declared: // who declares one has said that integers too may be rounded
+	case c.kind() == "DOUBLE" && !c.declared: // who declares one has said that integers too may be rounded
 		return "(" + expr + " IS NULL OR regexp_matches(" + expr + ", '[.eE]') AND " + nearDouble(expr) + " OR " + exactDouble(expr) + ")"
-	case upper == "DATE" && !c.declared: // the cast would cut off a time
+	case c.kind() == "DATE" && !c.declared: // the cast would cut off a time
 		return "(" + expr + " IS NULL OR " + c.value(expr) + " IS NOT NULL AND length(" + expr + ") <= 10)"
-	case strings.HasSuffix(upper, "INT") || strings.HasPrefix(upper, "INTEGER") || strings.HasPrefix(upper, "DECIMAL") || strings.HasPrefix(upper, "NUMERIC"):
+	case c.integer() || c.decimal():
 		return "(" + expr + " IS NULL OR " + exact(expr, c.value(expr)) + ")"
 	default:
 		return "(" + expr + " IS NULL OR " + c.value(expr) + " IS NOT NULL)"

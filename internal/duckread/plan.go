@@ -18,6 +18,7 @@ type column struct {
 	source   string // in the files
 	typ      string // in the warehouse
 	sniffed  string // what the reader makes of it; "" when no file has it
+	engine   string // the name that the engine has for a type that was declared
 	declared bool
 	long     bool // integers with more digits than a DOUBLE always holds
 	verbatim bool // numbers and JSON values are read as texts of what stands there
@@ -56,6 +57,9 @@ func makePlan(ctx context.Context, e Execer, f scan.Files) (*plan, error) {
 	}
 	p.setHeads(found)
 	if p.cols, err = p.settle(found); err != nil {
+		return nil, err
+	}
+	if err := p.nameTypes(ctx, e); err != nil {
 		return nil, err
 	}
 	if f.Format != scan.Parquet {

@@ -191,3 +191,45 @@ func TestCSVIntegersAreNeverRounded(t *testing.T) {
 	got.want(t, "id BIGINT, n INTEGER, long BIGINT, _source_file VARCHAR", nil,
 		[]string{"a.csv | column n: expected INTEGER, found 2.5 | …", "a.csv | column long: expected BIGINT, found 3.5 | …", "a.csv:60003 | …x…to 'INTEGER'", "a.csv:60006 | …"})
 }
+
+// A text that is an integer to one of the engine's casts and none to its reader
+// is rejected by the reader, and so it is not to be inserted as well.
+func TestCSVRowsAreReadOrRejectedOnce(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	var b strings.Builder
+	b.WriteString("id,n\n")
+	for range 60_000 {
+		b.WriteString("1,2\n")
+	}
+	b.WriteString("2,0x10\n3,0b11\n4,1.5\n5, 7\n")
+	got, err := insert(t, files(scan.CSV, nil, p.write("a.csv", b.String())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.staged != 60_001 {
+		t.Errorf("%d rows", got.staged)
+	}
+	got.rows = nil
+	got.want(t, "id BIGINT, n BIGINT, _source_file VARCHAR", nil,
+		[]string{"a.csv | column n: expected BIGINT, found 1.5 | …", "a.csv:60002 | …0x10…", "a.csv:60003 | …0b11…"})
+}
+
+// A type has several names, of which none may round.
+func TestDeclaredIntegersOfAnyNameAreNeverRounded(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	for _, typ := range []string{"TINYINT", "int4", "INT8", "LONG", "UINTEGER", "UBIGINT", "HUGEINT"} {
+		for format, f := range map[scan.Format]scan.File{
+			scan.CSV: p.write("a.csv", "n\n1\n2.5\n3.0\n"), scan.JSONLines: p.write("a.jsonl", `{"n":1}`+"\n"+`{"n":2.5}`+"\n"+`{"n":3.0}`+"\n"),
+		} {
+			got, err := insert(t, files(format, []scan.Column{{Name: "n", Type: typ}}, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.staged != 2 || len(got.rejects) != 1 {
+				t.Errorf("%s of %s: %d rows %s, rejects %s", typ, f.Name, got.staged, got.rows, got.rejects)
+			}
+		}
+	}
+}

@@ -73,7 +73,8 @@ func (s *Store) lives(ctx context.Context, r Run) (bool, error) {
 		return false, nil
 	}
 	// The server may hear of the end of a process of this machine later than we do.
-	// Two machines may have one name, though, so that it is the lease that counts.
+	// Two machines may have one name, though, so that a lease that is held counts
+	// whatever this machine knows.
 	tries := 1
 	if isGone(r) {
 		tries = 8
@@ -83,7 +84,9 @@ func (s *Store) lives(ctx context.Context, r Run) (bool, error) {
 		_, free, err := s.db.Lock(ctx, s.lease(r.ID))
 		if err == nil {
 			free()
-			return false, nil
+			// A version before leases takes none: a run of this machine whose process
+			// is there is left alone.
+			return r.Host == hostname() && !isGone(r), nil
 		}
 		if warehouse.KindOf(err) != warehouse.KindLocked {
 			return false, err

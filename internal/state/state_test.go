@@ -149,7 +149,7 @@ func TestOrphansAreClosed(t *testing.T) {
 		ok(t, err)
 		defer release()
 		want := []string{"elsewhere", "gone", "reused"} // parent is there, of a version without leases perhaps
-		if db.Dialect().Name == "duckdb" { // its file has one owner at a time, and that is us
+		if db.Dialect().Name == "duckdb" {              // its file has one owner at a time, and that is us
 			want = []string{"elsewhere", "gone", "held", "parent", "reused"}
 		}
 		same(t, want)(s.CloseOrphans(ctx, at.Add(time.Hour), "excepted"))

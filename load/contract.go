@@ -27,13 +27,12 @@ func (s *Staged) settle(ctx context.Context, tx *warehouse.Tx) ([]alteration, er
 		if alter, err = s.settleColumns(ctx, tx, existing); err != nil {
 			return nil, err
 		}
-		var types []alteration
-		if s.rows == 0 && c.Files {
-			types = s.untyped(existing)
-		} else {
-			types, err = s.settleTypes(ctx, tx, existing)
+		untyped, typed, failed := s.untyped(ctx, tx, existing)
+		if alter, err = append(alter, untyped...), failed; err == nil && (s.rows > 0 || !c.Files) {
+			var types []alteration
+			types, err = s.settleTypes(ctx, tx, typed, existing)
+			alter = append(alter, types...)
 		}
-		alter = append(alter, types...)
 	}
 	if err != nil {
 		return nil, err
@@ -90,31 +89,44 @@ func (s *Staged) settleColumns(ctx context.Context, tx *warehouse.Tx, existing [
 	return alter, nil
 }
 
-// untyped gives the columns the types of the table: those of files without rows,
-// such as CSV of a head alone, are nothing that the source says.
-func (s *Staged) untyped(existing []warehouse.Column) []alteration {
-	var out []alteration
-	for _, col := range dataColumns(s.columns) {
-		if have, ok := find(existing, col.Name); ok && have.Type != col.Type {
-			name := warehouse.Quote(col.Name)
-			out = append(out, s.alter(`ALTER COLUMN `+name+` TYPE `+have.Type+` USING CAST(NULL AS `+have.Type+`)`))
+// untyped gives columns of files that have no value in any row the types of the
+// table: what the reader makes of them, text most often, is nothing that the
+// source says. It returns the columns of the stage as they are then.
+func (s *Staged) untyped(ctx context.Context, tx *warehouse.Tx, existing []warehouse.Column) (alter []alteration, typed []warehouse.Column, err error) {
+	for _, col := range s.columns {
+		have, ok := find(existing, col.Name)
+		if !s.contract.Files || isOurs(col.Name) || !ok || have.Type == col.Type {
+			typed = append(typed, col)
+			continue
+		}
+		name := warehouse.Quote(col.Name)
+		n, err := count(ctx, tx, `SELECT count(*) FROM (SELECT 1 AS one FROM `+s.table.String()+` WHERE `+name+` IS NOT NULL LIMIT 1) AS some_value`)
+		switch {
+		case err != nil:
+			return nil, nil, fmt.Errorf("column %q: %w", col.Name, err)
+		case n > 0:
+			typed = append(typed, col)
+		default:
+			alter = append(alter, s.alter(`ALTER COLUMN `+name+` TYPE `+have.Type+` USING CAST(NULL AS `+have.Type+`)`))
+			col.Type = have.Type
+			typed = append(typed, col)
 		}
 	}
-	return out
+	return alter, typed, nil
 }
 
 // settleTypes handles columns whose values the table's type may not hold.
-func (s *Staged) settleTypes(ctx context.Context, tx *warehouse.Tx, existing []warehouse.Column) ([]alteration, error) {
+func (s *Staged) settleTypes(ctx context.Context, tx *warehouse.Tx, staged, existing []warehouse.Column) ([]alteration, error) {
 	policy := s.contract.Types
 	if policy != Quarantine && policy != Discard {
-		g, err := compare(tx.Dialect(), s.contract.Table, s.columns, existing)
+		g, err := compare(tx.Dialect(), s.contract.Table, staged, existing)
 		if err != nil {
 			return nil, err
 		}
 		return nil, g.frozen(&s.contract)
 	}
 	var alter []alteration
-	for _, col := range dataColumns(s.columns) {
+	for _, col := range dataColumns(staged) {
 		have, ok := find(existing, col.Name)
 		if !ok || have.Type == col.Type {
 			continue

@@ -18,6 +18,10 @@ type Check struct {
 	// Needs are the other tables of the project that it reads, sorted: it is
 	// evaluated after they were made.
 	Needs []string
+	// Before are those that it reads as the last run left them, sorted, because
+	// they wait for the table that it judges. Where one does not exist yet, there
+	// is nothing to judge by.
+	Before []string
 
 	table string // that it judges
 	own   bool   // its SQL names that table
@@ -31,6 +35,9 @@ type checkText struct {
 	before, text, after string
 	query               sqlparse.Query
 }
+
+// Table is the table that it judges.
+func (c *Check) Table() string { return c.table }
 
 // Whole reports whether the check needs the whole table: one that is about each
 // row by itself can look at the rows of a load alone.

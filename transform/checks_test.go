@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"elt/internal/sqlparse"
 	"elt/internal/warehouse"
 	"elt/internal/warehouse/warehousetest"
+	"elt/internal/yamlx"
 	"elt/transform"
 	"elt/window"
 )
@@ -28,6 +30,44 @@ func TestAnErrorOfACheckIsNotPlacedInTheModel(t *testing.T) {
 			t.Errorf("placed at %v, error %v", placed, err)
 		}
 	})
+}
+
+// Checks alone make no circle: one of them, always the same, reads what is there
+// before. A circle of queries stays one.
+func TestACircleIsBrokenAtACheck(t *testing.T) {
+	t.Parallel()
+	to := func(table string) []yamlx.Check {
+		return []yamlx.Check{{Kind: "relationships", Columns: []string{"id"}, To: table + ".id"}}
+	}
+	opts := transform.Options{
+		Tables: []string{"s.orgs", "s.users", "s.t"}, Zone: berlin(t),
+		Checks: map[string][]yamlx.Check{"s.orgs": to("s.users"), "s.users": to("s.orgs"), "s.t": to("m.v")},
+		Place:  func(schema, name string) warehouse.Table { return warehouse.Table{Schema: schema, Name: name} },
+	}
+	models := map[string]string{
+		"m/v.sql": "select id from m.u",
+		"m/u.sql": "-- elt:\n--   checks: [{relationships: {column: id, to: m.v.id}}]\nselect id from s.t",
+	}
+	for range 20 {
+		g, err := transform.Parse(files(models), sqlparse.Postgres(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range g.Loosened() {
+			got = append(got, c.Table()+" "+strings.Join(c.Before, " "))
+		}
+		if want := "m.u m.v, s.orgs s.users, s.t m.v"; strings.Join(got, ", ") != want {
+			t.Fatalf("loosened %q, want %s", got, want)
+		}
+		if needs := g.Needs("s.users"); len(g.Needs("s.orgs")) != 0 || len(needs) != 1 || needs[0] != "s.orgs" || g.Models[0].Name != "u" {
+			t.Fatalf("needs of s.users %q, of s.orgs %q, first model %s", needs, g.Needs("s.orgs"), g.Models[0].Name)
+		}
+	}
+	models["m/u.sql"] = "select id from m.v"
+	if _, err := transform.Parse(files(models), sqlparse.Postgres(), opts); err == nil || !strings.Contains(err.Error(), "models read each other in a circle: m.u → m.v → m.u") {
+		t.Errorf("a circle of queries gives %v", err)
+	}
 }
 
 // The SQL of a check reads the rows aside by the table's own name, and every

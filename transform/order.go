@@ -31,27 +31,18 @@ func (r *reader) allChecks(models []*Model) map[string][]*Check {
 }
 
 // arrange puts the models in build order. A cycle leads through models, and
-// through streams whose checks name tables.
+// through tables whose checks name others: there it is broken at a check.
 func (r *reader) arrange(g *Graph, models []*Model) {
-	needs := map[string][]string{}
-	add := func(table string, own []string) {
-		for _, c := range g.checks[table] {
-			own = append(own, c.Needs...)
-		}
-		slices.Sort(own)
-		needs[table] = slices.Compact(own)
-	}
 	byName := map[string]*Model{}
 	for _, m := range models {
 		byName[m.FullName()] = m
-		add(m.FullName(), slices.Clone(m.Needs))
 	}
-	for _, t := range g.tables {
-		if len(g.checks[t]) > 0 {
-			add(t, nil)
-		}
-	}
+	needs := g.waits(byName)
 	sorted, cyclic := order(needs)
+	for len(cyclic) > 0 && g.loosen(byName, cycle(cyclic, needs)) {
+		needs = g.waits(byName)
+		sorted, cyclic = order(needs)
+	}
 	for _, name := range sorted {
 		if m := byName[name]; m != nil {
 			m.graph = g
@@ -59,8 +50,47 @@ func (r *reader) arrange(g *Graph, models []*Model) {
 		}
 	}
 	if len(cyclic) > 0 {
-		r.cycle(g, byName, cycle(cyclic, needs))
+		r.cycle(byName, cycle(cyclic, needs))
 	}
+}
+
+// waits are the tables that each table with any waits for: those that the query
+// of a model reads and those that checks name.
+func (g *Graph) waits(models map[string]*Model) map[string][]string {
+	needs := map[string][]string{}
+	for name, m := range models {
+		needs[name] = slices.Clone(m.Needs)
+	}
+	for table, checks := range g.checks {
+		for _, c := range checks {
+			needs[table] = append(needs[table], c.Needs...)
+		}
+	}
+	for table := range needs {
+		slices.Sort(needs[table])
+		needs[table] = slices.Compact(needs[table])
+	}
+	return needs
+}
+
+// loosen breaks a circle at the first of its tables that only checks make wait for
+// the next: these checks read what is there before. It reports whether there is one.
+func (g *Graph) loosen(models map[string]*Model, round []string) bool {
+	for i, table := range round[:len(round)-1] {
+		next := round[i+1]
+		if m := models[table]; m != nil && slices.Contains(m.Needs, next) {
+			continue
+		}
+		for _, c := range g.checks[table] {
+			if slices.Contains(c.Needs, next) {
+				c.Needs = slices.DeleteFunc(c.Needs, func(n string) bool { return n == next })
+				c.Before = append(c.Before, next)
+				slices.Sort(c.Before)
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // order sorts names so that each comes after those that it needs, by name where
@@ -99,22 +129,12 @@ func cycle(names []string, needs map[string][]string) []string {
 	}
 }
 
-// cycle reports a circle, at a reference of a query in it where there is one,
-// else at a check.
-func (r *reader) cycle(g *Graph, models map[string]*Model, round []string) {
+// cycle reports a circle of queries, at a reference in it.
+func (r *reader) cycle(models map[string]*Model, round []string) {
 	// The path leads from reader to read; people follow the data.
 	names := slices.Clone(round)
 	slices.Reverse(names)
 	circle := strings.Join(names, " → ")
-	for i, table := range round[:len(round)-1] {
-		for _, c := range g.checks[table] {
-			if slices.Contains(c.Needs, round[i+1]) && !(models[table] != nil && slices.Contains(models[table].Needs, round[i+1])) {
-				r.errs = append(r.errs, &yamlx.Error{Pos: c.Pos, Msg: "check " + c.Kind + " of " + table + " waits for " + round[i+1] + ", which waits for " + table + ": " + circle,
-					Hint: "check it from the other end: as a check of " + round[i+1]})
-				return
-			}
-		}
-	}
 	first := models[round[0]]
 	ref := first.refs[round[1]]
 	r.sqlError(first, sqlparse.Errors{sqlparse.ErrorAt(first.Text, ref.Offset, "models read each other in a circle: "+circle, "remove one of these references")})

@@ -3,6 +3,7 @@
 package transform
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -90,6 +91,20 @@ type Graph struct {
 
 // Checks are the declared checks of a table of the project.
 func (g *Graph) Checks(table string) []*Check { return g.checks[table] }
+
+// Loosened are the checks that read a table as the last run left it, because that
+// table waits for the one that they judge; by table, in the order of the project.
+func (g *Graph) Loosened() []*Check {
+	var out []*Check
+	for _, table := range slices.Sorted(maps.Keys(g.checks)) {
+		for _, c := range g.checks[table] {
+			if len(c.Before) > 0 {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
 
 // Needs are the tables that come before one of the project, sorted: those that a
 // model's query reads, and those that the checks of a model or a stream name.

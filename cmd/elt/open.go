@@ -83,7 +83,8 @@ func (a *app) load() (*session, error) {
 }
 
 // tellNotActing names every key that the project sets though nothing acts on it
-// yet, with what happens instead: no key is ignored in silence.
+// yet, with what happens instead, no key is ignored in silence; and every check
+// that cannot wait for what it reads.
 func (a *app) tellNotActing(s *session) {
 	for _, n := range s.project.NotActing {
 		text := "note: " + n.Pos.String() + ": " + n.Msg
@@ -91,6 +92,10 @@ func (a *app) tellNotActing(s *session) {
 			text += ": " + n.Hint
 		}
 		fmt.Fprintln(a.err, text)
+	}
+	for _, c := range s.graph.Loosened() {
+		read := strings.Join(c.Before, ", ")
+		fmt.Fprintf(a.err, "note: %s: check %s of %s reads %s as the last run left it, and only warns, because %s waits for %s\n", c.Pos, c.Kind, c.Table(), read, read, c.Table())
 	}
 }
 

@@ -73,7 +73,11 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 // judgeModel runs the declared checks on rel, the table or view before it is
 // swapped in, and those that nobody has to ask for.
 func (p *Pipeline) judgeModel(ctx context.Context, tx *warehouse.Tx, m *transform.Model, rel warehouse.Table) ([]check.Finding, time.Time, error) {
-	row, table, err := splitChecks(p.Graph.Checks(m.FullName()), rel)
+	declared, waiting, err := p.declared(ctx, tx, m.FullName())
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	row, table, err := splitChecks(declared, rel)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -82,6 +86,7 @@ func (p *Pipeline) judgeModel(ctx context.Context, tx *warehouse.Tx, m *transfor
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	findings = append(findings, waiting...)
 	columns, err := tx.Schema(ctx, rel)
 	if err != nil {
 		return nil, time.Time{}, err

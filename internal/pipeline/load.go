@@ -28,7 +28,11 @@ import (
 // that nobody can see yet, and the publish is short.
 func (p *Pipeline) load(ctx context.Context, src *project.Source, st *project.Stream) (res event.Result, err error) {
 	l := &loading{Pipeline: p, src: src, st: st, relation: src.Name + "." + st.Name, table: p.place(src.Name, st.Name)}
-	if l.rowChecks, l.tableChecks, err = splitChecks(p.Graph.Checks(l.relation), l.table); err != nil {
+	declared, waiting, err := p.declared(ctx, p.DB, l.relation)
+	if err != nil {
+		return res, err
+	}
+	if l.rowChecks, l.tableChecks, err = splitChecks(declared, l.table); err != nil {
 		return res, err
 	}
 	sc, err := l.open(ctx)
@@ -48,6 +52,7 @@ func (p *Pipeline) load(ctx context.Context, src *project.Source, st *project.St
 	if err != nil {
 		return res, err
 	}
+	findings = append(findings, waiting...)
 	if !failed(findings) {
 		next := sc.Cursor() // reads every file again, so not within the transaction
 		err = p.DB.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {

@@ -100,11 +100,11 @@ func (s *Staged) untyped(ctx context.Context, tx *warehouse.Tx, existing []wareh
 			continue
 		}
 		name := warehouse.Quote(col.Name)
-		n, err := count(ctx, tx, `SELECT count(*) FROM (SELECT 1 AS one FROM `+s.table.String()+` WHERE `+name+` IS NOT NULL LIMIT 1) AS some_value`)
+		some, err := hasValue(ctx, tx, s.table, col.Name)
 		switch {
 		case err != nil:
-			return nil, nil, fmt.Errorf("column %q: %w", col.Name, err)
-		case n > 0:
+			return nil, nil, err
+		case some:
 			typed = append(typed, col)
 		default:
 			alter = append(alter, s.alter(`ALTER COLUMN `+name+` TYPE `+have.Type+` USING CAST(NULL AS `+have.Type+`)`))
@@ -119,7 +119,7 @@ func (s *Staged) untyped(ctx context.Context, tx *warehouse.Tx, existing []wareh
 func (s *Staged) settleTypes(ctx context.Context, tx *warehouse.Tx, staged, existing []warehouse.Column) ([]alteration, error) {
 	policy := s.contract.Types
 	if policy != Quarantine && policy != Discard {
-		g, err := compare(tx.Dialect(), s.contract.Table, staged, existing)
+		g, err := compare(ctx, tx, &s.contract, s.contract.Table, staged, existing)
 		if err != nil {
 			return nil, err
 		}

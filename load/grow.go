@@ -38,8 +38,10 @@ func (f fit) projection() projection {
 }
 
 // compare fits the staged columns to those of the table. A column whose two
-// types have no common one short of text is in the error, with what to do.
-func compare(d *warehouse.Dialect, table warehouse.Table, staged, existing []warehouse.Column) (growth, error) {
+// types have no common one short of text is in the error, with what to do,
+// unless its source is files and the table has no value in it: the type that it
+// has then is what the reader made of nothing.
+func compare(ctx context.Context, tx *warehouse.Tx, c *Contract, table warehouse.Table, staged, existing []warehouse.Column) (growth, error) {
 	var g growth
 	var errs []error
 	seen := map[string]bool{}
@@ -51,9 +53,16 @@ func compare(d *warehouse.Dialect, table warehouse.Table, staged, existing []war
 			continue
 		}
 		was := t.Type
-		wide, ok := d.Widen(t.Type, s.Type)
+		wide, ok := tx.Dialect().Widen(t.Type, s.Type)
 		if s.Type == t.Type {
 			wide, ok = t.Type, true
+		}
+		if !ok && c.Files {
+			some, err := hasValue(ctx, tx, table, t.Name)
+			if err != nil {
+				return growth{}, err
+			}
+			wide, ok = s.Type, !some
 		}
 		if !ok {
 			errs = append(errs, fmt.Errorf("%w: column %q of %s is %s, and the source now gives %s; no type holds both: "+
@@ -70,6 +79,15 @@ func compare(d *warehouse.Dialect, table warehouse.Table, staged, existing []war
 		}
 	}
 	return g, errors.Join(errs...)
+}
+
+// hasValue reports whether a row of table has a value in column.
+func hasValue(ctx context.Context, tx *warehouse.Tx, table warehouse.Table, column string) (bool, error) {
+	n, err := count(ctx, tx, `SELECT count(*) FROM (SELECT 1 AS one FROM `+table.String()+` WHERE `+warehouse.Quote(column)+` IS NOT NULL LIMIT 1) AS some_value`)
+	if err != nil {
+		return false, fmt.Errorf("look for values of column %q of %s: %w", column, table.Display(), err)
+	}
+	return n > 0, nil
 }
 
 // frozen refuses the growth that the policies do not allow.
@@ -151,7 +169,8 @@ func (g growth) apply(ctx context.Context, tx *warehouse.Tx, table warehouse.Tab
 		if err := widenable(ctx, tx, table, f); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `ALTER TABLE `+table.String()+` ALTER COLUMN `+warehouse.Quote(f.target.Name)+` TYPE `+f.target.Type)
+		_, err := tx.Exec(ctx, `ALTER TABLE `+table.String()+` ALTER COLUMN `+warehouse.Quote(f.target.Name)+` TYPE `+f.target.Type+
+			` USING CAST(`+warehouse.Quote(f.target.Name)+` AS `+f.target.Type+`)`)
 		if err != nil {
 			return fmt.Errorf("widen column %q from %s to %s: %w", f.target.Name, f.was, f.target.Type, err)
 		}

@@ -242,7 +242,7 @@ func identity(cols []warehouse.Column) []fit {
 
 // change writes the staged rows into the table that is there.
 func (p *publisher) change(ctx context.Context, staged, existing []warehouse.Column) error {
-	g, err := compare(p.tx.Dialect(), p.table, staged, existing)
+	g, err := compare(ctx, p.tx, &p.staged.contract, p.table, staged, existing)
 	if err == nil {
 		err = g.frozen(&p.staged.contract)
 	}

@@ -12,7 +12,7 @@ import (
 // stage takes its name; otherwise its rows are exchanged, which readers with an
 // older snapshot do not see.
 func (p *publisher) replace(ctx context.Context, staged, existing []warehouse.Column) error {
-	g, err := compare(p.tx.Dialect(), p.table, staged, existing)
+	g, err := compare(ctx, p.tx, &p.staged.contract, p.table, staged, existing)
 	if err == nil {
 		err = g.frozen(&p.staged.contract)
 	}

@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"elt/internal/testdb"
 )
@@ -40,6 +44,73 @@ func TestPersonalDataStaysOutOfLogs(t *testing.T) {
 			_, steps := elt(t, dir, addr, &stderr, nil, "query", "select result, error from _elt.step", "--show-pii")
 			told += stored + steps
 			for _, value := range []string{"example.org", "Ann", "Bob", "1990-01-01", "1985-05-05", "the 5th of May"} {
+				if i := strings.Index(told, value); i >= 0 {
+					t.Errorf("%q is told: …%s…", value, told[max(0, i-200):min(len(told), i+100)])
+				}
+			}
+		})
+	}
+}
+
+// The reason of a bad row tells no value of a personal column, whatever the source
+// and the warehouse, and whether the reader or the loader words it.
+func TestReasonsTellNoPersonalValue(t *testing.T) {
+	t.Parallel()
+	csv, jsonl := strings.Builder{}, strings.Builder{}
+	csv.WriteString("id,ssn\n")
+	for i := range 25_000 { // more than a reader looks at before it says what a column holds
+		fmt.Fprintf(&csv, "%d,55\n", i)
+		fmt.Fprintf(&jsonl, "{\"id\":%d,\"phone\":55}\n", i)
+	}
+	csv.WriteString("30001,SECRETNAME\n30002,98761.5\n")
+	jsonl.WriteString("{\"id\":30001,\"phone\":\"Ada Lovelace\"}\n{\"id\":30002,\"phone\":98761.5}\n")
+	project := `version: 1
+name: hidden
+targets: {dev: {warehouse: "${env:WAREHOUSE}", push: off}}
+connections: {app: {type: postgres, url: "SOURCE"}}
+sources:
+  shop: {type: files, streams: {people: {path: people.csv, pii: {ssn: ssn}}, calls: {path: calls.jsonl, pii: {phone: phone}}}}
+  app: {connection: app, streams: {staff: {key: id, columns: {ssn: "DECIMAL(8,2)"}, quarantine: {max: 5}, pii: {ssn: ssn}}}}
+`
+	for engine, addr := range map[string]string{"duckdb": "duckdb:wh.duckdb", "postgres": testdb.URL(t)} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			dir, source := t.TempDir(), testdb.URL(t)
+			conn, err := pgx.Connect(t.Context(), source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = conn.Exec(t.Context(), "CREATE TABLE staff (id int PRIMARY KEY, ssn numeric); INSERT INTO staff VALUES (1, 5), (2, 98761.555)")
+			if err := errors.Join(err, conn.Close(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			for name, text := range map[string]string{"elt.yaml": strings.Replace(project, "SOURCE", source, 1), "people.csv": csv.String(), "calls.jsonl": jsonl.String()} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var stderr bytes.Buffer
+			code, told := elt(t, dir, addr, &stderr, nil, "run")
+			if code != 0 {
+				t.Fatalf("exit %d\n%s\n%s", code, told, &stderr)
+			}
+			logs, err := filepath.Glob(filepath.Join(dir, ".elt", "logs", "*.jsonl"))
+			if err != nil || len(logs) != 1 {
+				t.Fatalf("%d logs, %v", len(logs), err)
+			}
+			log, err := os.ReadFile(logs[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, aside := elt(t, dir, addr, &stderr, nil, "quarantine")
+			_, stored := elt(t, dir, addr, &stderr, nil, "query", "select samples, observed from _elt.finding", "--show-pii")
+			for _, stream := range []string{"shop.people", "shop.calls", "app.staff"} {
+				if !strings.Contains(aside, stream) {
+					t.Errorf("no row of %s is aside:\n%s", stream, aside)
+				}
+			}
+			told += stderr.String() + string(log) + aside + stored
+			for _, value := range []string{"SECRETNAME", "98761", "Ada", "Lovelace"} {
 				if i := strings.Index(told, value); i >= 0 {
 					t.Errorf("%q is told: …%s…", value, told[max(0, i-200):min(len(told), i+100)])
 				}

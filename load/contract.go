@@ -24,6 +24,9 @@ func (s *Staged) settle(ctx context.Context, tx *warehouse.Tx) ([]alteration, er
 	case len(existing) == 0 && (c.Tables == Quarantine || c.Tables == Discard):
 		err = s.setAside(ctx, tx, c.Tables, "TRUE", "table "+c.Table.Display()+" does not exist, and its contract makes no new tables")
 	case len(existing) > 0:
+		if err := s.columnless(ctx, tx, existing); err != nil {
+			return nil, err
+		}
 		if alter, err = s.settleColumns(ctx, tx, existing); err != nil {
 			return nil, err
 		}
@@ -87,6 +90,24 @@ func (s *Staged) settleColumns(ctx context.Context, tx *warehouse.Tx, existing [
 		alter = append(alter, s.alter(`DROP COLUMN `+name))
 	}
 	return alter, nil
+}
+
+// columnless gives the stage of files that have neither rows nor names of columns,
+// such as empty ones, the columns of the table, whose keys they cannot lack.
+func (s *Staged) columnless(ctx context.Context, tx *warehouse.Tx, existing []warehouse.Column) error {
+	if !s.contract.Files || s.rows > 0 || len(dataColumns(s.columns)) != 1 || dataColumns(s.columns)[0].Name != warehouse.ColSource {
+		return nil
+	}
+	for _, col := range existing {
+		if _, ok := find(s.columns, col.Name); ok {
+			continue
+		}
+		if _, err := tx.Exec(ctx, addColumn(s.table, col)); err != nil {
+			return fmt.Errorf("add column %q: %w", col.Name, err)
+		}
+		s.columns = append(s.columns, col)
+	}
+	return nil
 }
 
 // untyped gives columns of files that have no value in any row the types of the

@@ -88,7 +88,7 @@ func (p *Plan) diff(ctx context.Context, tx *warehouse.Tx, upgraded, oneSnapshot
 		return difference{}, err
 	}
 	out.query = `WITH src AS (` + src.query + `),
-	hashed AS (SELECT *, CASE WHEN ` + src.nullKey() + ` THEN NULL ELSE ` + d.StableHash(src.keys) + ` END AS key_hash,
+	hashed AS (SELECT *, ` + src.keyHash(d) + ` AS key_hash,
 		` + d.RowHash(src.fieldNames()) + ` || '.' || $5 AS payload_hash FROM src),
 	` + look.classed(same) + `,
 	picked AS MATERIALIZED (` + picked + ` FROM classed` + where + `)
@@ -102,11 +102,7 @@ const sent = `class IN ('add', 'change', 'unknown')`
 // picked is the SELECT list of a plan without its numbers: those are given to
 // what is left, since the engine numbers rows with one thread.
 func (p *Plan) picked(d *warehouse.Dialect, src source, stableHash string, upgraded bool) (string, error) {
-	key, err := jsonObject(d.Name, src.members(src.keys, p.sync.DestKey()))
-	if err != nil {
-		return "", err
-	}
-	payload, err := jsonObject(d.Name, src.members(src.fields, p.sync.theirs()))
+	key, payload, err := p.objects(d, src)
 	if err != nil {
 		return "", err
 	}
@@ -123,6 +119,20 @@ func (p *Plan) picked(d *warehouse.Dialect, src source, stableHash string, upgra
 		CASE WHEN ` + none + ` THEN ` + kept + ` ELSE payload_hash END AS payload_hash,
 		CASE WHEN ` + sent + ` THEN ` + stableHash + ` END AS stable_hash,
 		dest_id, ownership, prev_op_id, prev_payload, prev_payload_hash, prev_stable_hash, q_first_at, q_attempts`, nil
+}
+
+// objects are expressions of the JSON that a row is sent as: its key and its fields.
+func (p *Plan) objects(d *warehouse.Dialect, src source) (key, payload string, err error) {
+	if key, err = jsonObject(d.Name, src.members(src.keys, p.sync.DestKey())); err != nil {
+		return "", "", err
+	}
+	payload, err = jsonObject(d.Name, src.members(src.fields, p.sync.theirs()))
+	return key, payload, err
+}
+
+// keyHash is an expression of the hash of a row's key; NULL where the key is none.
+func (s source) keyHash(d *warehouse.Dialect) string {
+	return `CASE WHEN ` + s.nullKey() + ` THEN NULL ELSE ` + d.StableHash(s.keys) + ` END`
 }
 
 // classed are the CTEs that give each hashed row its class.

@@ -56,16 +56,12 @@ func (p *Plan) invalid(ctx context.Context, tx *warehouse.Tx, limit int) (string
 		return "", err
 	}
 	d := tx.Dialect()
-	key, err := jsonObject(d.Name, src.members(src.keys, p.sync.DestKey()))
-	if err != nil {
-		return "", err
-	}
-	payload, err := jsonObject(d.Name, src.members(src.fields, p.sync.theirs()))
+	key, payload, err := p.objects(d, src)
 	if err != nil {
 		return "", err
 	}
 	q := `WITH src AS (` + src.query + `),
-	hashed AS (SELECT *, CASE WHEN ` + src.nullKey() + ` THEN NULL ELSE ` + d.StableHash(src.keys) + ` END AS key_hash FROM src),
+	hashed AS (SELECT *, ` + src.keyHash(d) + ` AS key_hash FROM src),
 	dup AS (SELECT key_hash, count(*) AS same FROM hashed WHERE key_hash IS NOT NULL GROUP BY key_hash HAVING count(*) > 1)
 	SELECT ` + key + ` AS key_json, ` + payload + ` AS payload, coalesce(dup.same, 0) AS same
 	FROM hashed AS h LEFT JOIN dup ON dup.key_hash = h.key_hash

@@ -297,7 +297,9 @@ func (r *Result) count(class string, n int64) {
 }
 
 // remainder counts the rows of the model that no class was counted for: nothing
-// happens to them. read is -1 where all have been counted.
+// happens to them. read is -1 where all have been counted. Counting them by
+// themselves would take the join a second time: the outer joins of the model lose
+// no row of it, and one that they double is told here.
 func (r *Result) remainder(read int64) error {
 	if read < 0 {
 		return nil

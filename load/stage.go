@@ -64,9 +64,6 @@ func (s *Staged) Relation() warehouse.Table {
 	return s.table
 }
 
-// Columns are the staged columns without those that elt adds.
-func (s *Staged) Columns() []warehouse.Column { return s.columns }
-
 // Read is how many rows the source gave, rejected ones included.
 func (s *Staged) Read() int64 { return s.read }
 
@@ -75,12 +72,6 @@ func (s *Staged) Rows() int64 { return s.rows }
 
 // Quarantined is how many rows were set aside with a reason.
 func (s *Staged) Quarantined() int64 { return s.quarantined }
-
-// Discarded is how many rows the contract left out.
-func (s *Staged) Discarded() int64 { return s.discarded }
-
-// Checksum is over the staged rows, indifferent to their order.
-func (s *Staged) Checksum() string { return s.checksum }
 
 // Drop removes the stage. It works after ctx has ended, and more than once.
 func (s *Staged) Drop(ctx context.Context) error {

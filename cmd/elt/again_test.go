@@ -1,35 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
-
-	"elt/internal/testdb"
 )
 
 // rereading is a project whose one stream is read from a database again and again.
-type rereading struct {
-	t         *testing.T
-	dir, addr string
-	conn      *pgx.Conn
-}
+type rereading struct{ *sourced }
 
 // eachRereading runs f with the stream events as given, on both engines.
 func eachRereading(t *testing.T, stream string, f func(*testing.T, *rereading)) {
 	for _, engine := range []string{"duckdb", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
-			r := &rereading{t: t, dir: t.TempDir(), addr: "duckdb:wh.duckdb"}
-			if engine == "postgres" {
-				r.addr = testdb.URL(t)
-			}
-			source := testdb.URL(t)
-			sources.Store(r.dir, source)
 			project := fmt.Sprintf(`version: 1
 name: again
 timezone: Europe/Berlin
@@ -41,35 +24,9 @@ targets:
 sources:
   shop: {connection: db, streams: {events: {%s}}}
 `, stream)
-			if err := os.WriteFile(filepath.Join(r.dir, "elt.yaml"), []byte(project), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			var err error
-			if r.conn, err = pgx.Connect(t.Context(), source); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = r.conn.Close(t.Context()) })
-			f(t, r)
+			f(t, &rereading{newSourced(t, engine, project)})
 		})
 	}
-}
-
-func (r *rereading) exec(q string) {
-	r.t.Helper()
-	if _, err := r.conn.Exec(r.t.Context(), q); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-// run runs elt, wants the exit code, and returns all that was told.
-func (r *rereading) run(want int) string {
-	r.t.Helper()
-	var stderr bytes.Buffer
-	code, out := elt(r.t, r.dir, r.addr, &stderr, nil, "run")
-	if code != want {
-		r.t.Fatalf("exit %d, want %d\n%s\n%s", code, want, out, &stderr)
-	}
-	return out + stderr.String()
 }
 
 // rows wants as many rows in the warehouse.

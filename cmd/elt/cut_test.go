@@ -3,16 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/jackc/pgx/v5"
 
-	"elt/internal/testdb"
 	"elt/internal/warehouse"
 )
 
@@ -74,26 +70,8 @@ func TestSourceCutInMidCopyPublishesNothing(t *testing.T) {
 	for _, engine := range []string{"duckdb", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			dir, source := t.TempDir(), testdb.URL(t)
-			sources.Store(dir, source)
-			addr := "duckdb:wh.duckdb"
-			if engine == "postgres" {
-				addr = testdb.URL(t)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "elt.yaml"), []byte(shopProject), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			conn, err := pgx.Connect(t.Context(), source)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
-			exec := func(q string) {
-				t.Helper()
-				if _, err := conn.Exec(t.Context(), q); err != nil {
-					t.Fatal(err)
-				}
-			}
+			s := newSourced(t, engine, shopProject)
+			dir, addr, exec := s.dir, s.addr, s.exec
 			exec(`CREATE TABLE orders (id bigint PRIMARY KEY, note text, updated_at timestamptz NOT NULL)`)
 			exec(`INSERT INTO orders VALUES (0, 'the first', '2026-03-08')`)
 			mustRun(t, dir, addr)
@@ -105,7 +83,7 @@ func TestSourceCutInMidCopyPublishesNothing(t *testing.T) {
 			wrap := func(d warehouse.Driver) warehouse.Driver {
 				return cutting{Driver: d, times: times, cut: func() error {
 					var n int
-					return conn.QueryRow(context.WithoutCancel(t.Context()), `SELECT count(pg_terminate_backend(pid, 20000)) FROM pg_stat_activity
+					return s.conn.QueryRow(context.WithoutCancel(t.Context()), `SELECT count(pg_terminate_backend(pid, 20000)) FROM pg_stat_activity
 						WHERE datname = current_database() AND state = 'active' AND query LIKE 'COPY%'`).Scan(&n)
 				}}
 			}

@@ -1,14 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"os"
-	"path/filepath"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
-
-	"elt/internal/testdb"
 )
 
 // Intervals go all the way: from a Postgres source into both warehouses, through a
@@ -37,37 +30,14 @@ sources:
 	for _, engine := range []string{"duckdb", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			dir, source := t.TempDir(), testdb.URL(t)
-			sources.Store(dir, source)
-			addr := "duckdb:wh.duckdb"
-			if engine == "postgres" {
-				addr = testdb.URL(t)
-			}
-			for name, text := range map[string]string{"elt.yaml": project, "models/m/terms.sql": `select id, term from "in".terms`} {
-				if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			conn, err := pgx.Connect(t.Context(), source)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close(t.Context()) }()
-			_, err = conn.Exec(t.Context(), `CREATE TABLE terms (id bigint PRIMARY KEY, term interval);
+			s := newSourced(t, engine, project)
+			s.write("models/m/terms.sql", `select id, term from "in".terms`)
+			s.exec(`CREATE TABLE terms (id bigint PRIMARY KEY, term interval);
 				INSERT INTO terms VALUES (1, '1 year 2 mons -2 days 00:00:03.000001'), (2, '400 days 100:00:00'), (3, '-1 mons -00:00:00.000001'), (4, NULL)`)
-			if err != nil {
-				t.Fatal(err)
-			}
 			for range 2 {
-				var stderr bytes.Buffer
-				if code, out := elt(t, dir, addr, &stderr, nil, "run"); code != 0 {
-					t.Fatalf("exit %d\n%s\n%s", code, out, &stderr)
-				}
+				s.run(exitOK)
 				for _, table := range []string{"in.terms", "m.terms"} {
-					if got := dump(t, dir, addr, table); got != want {
+					if got := dump(t, s.dir, s.addr, table); got != want {
 						t.Errorf("%s has\n%s\nwant\n%s", table, got, want)
 					}
 				}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	sample "elt"
 	"elt/internal/testdb"
 )
@@ -80,26 +78,8 @@ func TestPostgresSourceIsReadIncrementally(t *testing.T) {
 	for _, engine := range []string{"duckdb", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			dir, source := t.TempDir(), testdb.URL(t)
-			sources.Store(dir, source)
-			addr := "duckdb:wh.duckdb"
-			if engine == "postgres" {
-				addr = testdb.URL(t)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "elt.yaml"), []byte(shopProject), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			conn, err := pgx.Connect(t.Context(), source)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close(t.Context()) }()
-			exec := func(q string) {
-				t.Helper()
-				if _, err := conn.Exec(t.Context(), q); err != nil {
-					t.Fatal(err)
-				}
-			}
+			s := newSourced(t, engine, shopProject)
+			dir, addr, exec := s.dir, s.addr, s.exec
 			exec(`CREATE TABLE orders (id bigint PRIMARY KEY, amount numeric(10,2), note text, tags text[], doc jsonb, updated_at timestamptz NOT NULL)`)
 			exec(`INSERT INTO orders SELECT i, i * 1.25, 'n' || i, array['a', 'b'], '{"k": 1.10}', '2026-03-09 10:00:00+01' FROM generate_series(1, 1000) i`)
 			expect := func(want string) {

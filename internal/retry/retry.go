@@ -36,14 +36,6 @@ func AsTransient(err error) error {
 	return &classified{err: err, class: Transient}
 }
 
-// AsPermanent marks err as final, whatever it wraps. nil stays nil.
-func AsPermanent(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &classified{err: err, class: Permanent}
-}
-
 // After marks err as worth another try not before d has passed, as a server
 // asked with Retry-After. nil stays nil.
 func After(err error, d time.Duration) error {

@@ -21,8 +21,6 @@ func TestOfTakesTheOutermostClass(t *testing.T) {
 		{"after", After(plain, time.Minute), Transient, time.Minute},
 		{"wrapped", fmt.Errorf("fetch: %w", After(plain, time.Second)), Transient, time.Second},
 		{"joined", errors.Join(plain, AsTransient(plain)), Transient, 0},
-		{"final over transient", AsPermanent(fmt.Errorf("x: %w", AsTransient(plain))), Permanent, 0},
-		{"transient over final", AsTransient(fmt.Errorf("x: %w", AsPermanent(plain))), Transient, 0},
 	} {
 		class, after := Of(c.err)
 		if class != c.class || after != c.after {
@@ -33,12 +31,12 @@ func TestOfTakesTheOutermostClass(t *testing.T) {
 
 func TestClassifyingKeepsTheError(t *testing.T) {
 	plain := errors.New("reset")
-	for _, err := range []error{AsTransient(plain), AsPermanent(plain), After(plain, time.Second)} {
+	for _, err := range []error{AsTransient(plain), After(plain, time.Second)} {
 		if !errors.Is(err, plain) || err.Error() != plain.Error() {
 			t.Errorf("%v lost what it wraps", err)
 		}
 	}
-	if AsTransient(nil) != nil || AsPermanent(nil) != nil || After(nil, time.Second) != nil {
+	if AsTransient(nil) != nil || After(nil, time.Second) != nil {
 		t.Error("a class made an error out of nil")
 	}
 }

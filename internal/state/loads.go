@@ -84,15 +84,6 @@ func (s *Store) Loads(ctx context.Context, stream string, limit int) ([]Load, er
 	return list, nil
 }
 
-// LastLoad is the latest load of stream; false when there is none.
-func (s *Store) LastLoad(ctx context.Context, stream string) (Load, bool, error) {
-	list, err := s.Loads(ctx, stream, 1)
-	if err != nil || len(list) == 0 {
-		return Load{}, false, err
-	}
-	return list[0], true, nil
-}
-
 // Cursor is where the next read of stream begins; "" is the beginning. q is the
 // transaction that publishes, or nil for a read of its own.
 func (s *Store) Cursor(ctx context.Context, q warehouse.Querier, stream string) (scan.Cursor, error) {

@@ -90,20 +90,6 @@ func (s *Store) Quarantine(ctx context.Context, stream string, limit int) ([]Qua
 	return list, nil
 }
 
-// QuarantineCounts is the number of quarantined rows of each stream that has any.
-func (s *Store) QuarantineCounts(ctx context.Context) (map[string]int64, error) {
-	counts := map[string]int64{}
-	err := s.each(ctx, s.db, `SELECT stream, count(*) FROM _elt.quarantine
-		WHERE project = $1 AND target = $2 GROUP BY stream`, func(r rows.Row) error {
-		counts[r.String(0)] = r.Int(1)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count the quarantine: %w", err)
-	}
-	return counts, nil
-}
-
 // ReleaseQuarantine forgets the quarantined rows of stream and returns how many
 // there were: they have been mended at the source or are given up.
 func (s *Store) ReleaseQuarantine(ctx context.Context, stream string) (int64, error) {

@@ -181,9 +181,7 @@ func TestLoadsAndCursors(t *testing.T) {
 		})
 		same(t, []state.Load{second, first})(s.Loads(ctx, "shop.orders", 0))
 		same(t, []state.Load{second, first})(s.Loads(ctx, "", 0))
-		if l, found, err := s.LastLoad(ctx, "shop.orders"); err != nil || !found || l.ID != "l2" {
-			t.Errorf("last load %+v %v %v", l, found, err)
-		}
+		same(t, []state.Load{second})(s.Loads(ctx, "shop.orders", 1))
 		same(t, scan.Cursor("v1:9"))(s.Cursor(ctx, nil, "shop.orders"))
 		same(t, map[string]scan.Cursor{"shop.orders": "v1:9"})(s.Cursors(ctx))
 		same(t, scan.Cursor(""))(open(t, db, "other", "dev").Cursor(ctx, nil, "shop.orders"))
@@ -242,9 +240,15 @@ func TestQuarantine(t *testing.T) {
 		if len(list) != 2 || list[0].Reject != rejects[0] || list[1].Reject != rejects[1] || list[0].LoadID != "l1" || list[0].At.IsZero() {
 			t.Errorf("quarantine %+v", list)
 		}
-		same(t, map[string]int64{"shop.orders": 2, "shop.items": 1})(s.QuarantineCounts(ctx))
 		same(t, int64(2))(s.ReleaseQuarantine(ctx, "shop.orders"))
-		same(t, map[string]int64{"shop.items": 1})(s.QuarantineCounts(ctx))
+		left := func(stream string) int {
+			list, err := s.Quarantine(ctx, stream, 0)
+			ok(t, err)
+			return len(list)
+		}
+		if left("shop.orders") != 0 || left("shop.items") != 1 {
+			t.Errorf("%d of orders and %d of items are left, want 0 and 1", left("shop.orders"), left("shop.items"))
+		}
 	})
 }
 

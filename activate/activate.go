@@ -72,10 +72,18 @@ const (
 
 // Limits is what a destination can take; the engine enforces it.
 type Limits struct {
-	BatchRows  int // most changes in a call; at least 1
-	BatchBytes int // most bytes of keys and fields in a call; 0: no bound
-	Replay     ReplayClass
-	Modes      []string // modes that it supports: upsert, update, insert, append
+	BatchRows   int    // most changes in a call; at least 1
+	BatchBytes  int    // most bytes of keys and fields in a call; 0: no bound
+	Rates       []Rate // each holds for the account as a whole; none: no limit
+	Concurrency int    // most calls side by side; 0: 1
+	Replay      ReplayClass
+	Modes       []string // modes that it supports: upsert, update, insert, append, mirror
+}
+
+// Rate is the most calls that an account takes in any interval of a length.
+type Rate struct {
+	Calls int
+	Per   time.Duration
 }
 
 // Destination is one object of a connection opened for one sync.
@@ -83,18 +91,61 @@ type Limits struct {
 type Destination interface {
 	Limits() Limits
 	// Push sends a batch and returns one Outcome per Change, in any order. An
-	// error means that the whole call failed and nothing is known of any change,
-	// unless it is classified as transient before anything was sent.
+	// error means that the whole call failed: a [RefusedError], a [BarredError] and
+	// one that is classified as transient say that nothing was done; after any
+	// other nothing is known of any change.
 	Push(ctx context.Context, batch Batch) ([]Outcome, error)
 	Close() error
 }
+
+// Lookup finds out what became of operations whose outcome is unknown.
+type Lookup interface {
+	// Find returns an outcome for each change that it can tell of: Acked when the
+	// destination has the row as it was sent, Retry when it does not, so that
+	// sending it is safe. A change that is left out stays unknown.
+	Find(ctx context.Context, changes []Change) ([]Outcome, error)
+}
+
+// Connector is an opened object: where to push, and where to look. The engine
+// closes Destination alone.
+type Connector struct {
+	Destination Destination
+	Lookup      Lookup // nil: nobody can look
+}
+
+// RefusedError is a call that the destination refused as a whole because of what
+// is in it. It did nothing. The engine halves the batch until it has found the
+// rows that are to blame, so that good rows are not held back by bad ones.
+type RefusedError struct{ Code, Message string }
+
+func (e *RefusedError) Error() string { return e.Code + ": " + e.Message }
+
+// BarredError is a call that fails whatever its rows are: a revoked token, a
+// missing object or column, a certificate that has expired, a host that does not
+// resolve. Nothing was done. The sync ends, and its rows wait for the next run.
+type BarredError struct {
+	Code string
+	Err  error
+	Hint string // what to do about it
+}
+
+func (e *BarredError) Error() string { return e.Err.Error() }
+
+func (e *BarredError) Unwrap() error { return e.Err }
 
 // Kind is a kind of destination, as a list in activate/all names it.
 type Kind struct {
 	Name       string
 	Connection func() any // keys of a connection of this type
 	Sync       func() any // keys of a sync besides the common ones; nil: none
-	Open       func(ctx context.Context, c Config) (Destination, error)
+	// Account names the account that a connection leads to: rates and the ledger
+	// belong to it, whatever the connection is called. nil: the connection's name.
+	// It holds no secret.
+	Account func(connection any) string
+	// Limits are those of the destination that Open would return, without opening
+	// it: for plans and for what stands in with push: fake.
+	Limits func(c Config) (Limits, error)
+	Open   func(ctx context.Context, c Config) (Connector, error)
 }
 
 // Config is what a destination is opened with.

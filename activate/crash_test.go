@@ -137,5 +137,5 @@ func (w *world) broken(c *trap, at int64) {
 	}()
 	c.calls.Store(0)
 	c.at.Store(at)
-	_, _ = plan.Push(context.Background(), w.dest, noWait) // what it says of the fault does not matter here
+	_, _ = plan.Push(context.Background(), activate.Connector{Destination: w.dest}, noWait) // what it says of the fault does not matter here
 }

@@ -58,21 +58,21 @@ type row struct {
 	change Change
 }
 
-// Push sends the plan to dest, page by page. A page is prepared in one
-// transaction before a byte leaves, and settled in one afterwards, ledger and
-// intents together. Push does not close dest.
+// Push sends the plan to where conn leads, page by page. A page is prepared in
+// one transaction before a byte leaves, and settled in one afterwards, ledger and
+// intents together. Push closes nothing of conn.
 //
 // The error is nil when everything was accounted for, whatever the destination
 // said: the Result tells. A plan is pushed once. After ctx ends, what was answered is settled, the rest
 // is deferred, and the cause is returned with the Result so far.
-func (p *Plan) Push(ctx context.Context, dest Destination, opts Options) (Result, error) {
-	limits := dest.Limits()
+func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, error) {
+	limits := conn.Destination.Limits()
 	if err := p.accepts(limits); err != nil {
 		return p.result, err
 	}
 	p.pushed = true
 	p.definite = p.sync.once() || limits.Replay == IdempotencyKey
-	s := &sender{dest: dest, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts.defaults()}
+	s := &sender{dest: conn.Destination, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts.defaults()}
 	var after, page int64
 	for after < p.last && !s.stopped(ctx) {
 		to := after + pageRows(limits)

@@ -35,7 +35,7 @@ func TestSweepDropsThePlansOfTheDead(t *testing.T) {
 		if n := w.one(plans); n != 2 {
 			t.Errorf("%d tables are left, want the two of the plan in use", n)
 		}
-		if r, err := alive.Push(t.Context(), w.dest, noWait); err != nil || r.Acked != 1 {
+		if r, err := alive.Push(t.Context(), activate.Connector{Destination: w.dest}, noWait); err != nil || r.Acked != 1 {
 			t.Errorf("the plan in use: %+v, %v", r, err)
 		}
 		if err := alive.Close(t.Context()); err != nil {

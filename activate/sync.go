@@ -18,6 +18,7 @@ const (
 	ModeUpdate = "update" // rows that the destination has are as they are here
 	ModeInsert = "insert" // every row is created once and left alone afterwards
 	ModeAppend = "append" // every row is sent once
+	ModeMirror = "mirror" // as upsert; rows that are gone here, and that it made or changed there, go there too
 )
 
 // Sync is what one sync pushes, and where.

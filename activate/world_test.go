@@ -105,7 +105,7 @@ func (w *world) run(ctx context.Context) (result activate.Result, crashed bool, 
 			panic(p)
 		}
 	}()
-	result, err = plan.Push(ctx, w.dest, noWait)
+	result, err = plan.Push(ctx, activate.Connector{Destination: w.dest}, noWait)
 	return result, false, err
 }
 

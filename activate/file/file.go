@@ -41,7 +41,14 @@ func Kind() activate.Kind {
 	return activate.Kind{
 		Name:       "file",
 		Connection: func() any { return &Connection{} },
-		Open:       open,
+		Limits:     func(activate.Config) (activate.Limits, error) { return limits(), nil },
+		Open: func(_ context.Context, c activate.Config) (activate.Connector, error) {
+			d, err := open(c)
+			if err != nil {
+				return activate.Connector{}, err
+			}
+			return activate.Connector{Destination: d}, nil
+		},
 	}
 }
 
@@ -73,7 +80,7 @@ type line struct {
 	Batch  string          `json:"batch"`
 }
 
-func open(_ context.Context, c activate.Config) (activate.Destination, error) {
+func open(c activate.Config) (*destination, error) {
 	conn, ok := c.Connection.(*Connection)
 	if !ok || conn.Path == "" {
 		return nil, errors.New("a connection of type file needs path: the folder for its files")
@@ -104,8 +111,11 @@ func open(_ context.Context, c activate.Config) (activate.Destination, error) {
 	return d, nil
 }
 
-// Limits are generous: a batch is one write and one fsync.
-func (d *destination) Limits() activate.Limits {
+// Limits implements [activate.Destination].
+func (d *destination) Limits() activate.Limits { return limits() }
+
+// limits are generous: a batch is one write and one fsync.
+func limits() activate.Limits {
 	return activate.Limits{
 		BatchRows: 1000, BatchBytes: 16 << 20, Replay: activate.Idempotent,
 		Modes: []string{activate.ModeUpsert, activate.ModeUpdate, activate.ModeInsert, activate.ModeAppend},

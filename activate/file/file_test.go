@@ -17,9 +17,10 @@ import (
 
 func open(t *testing.T, dir string) (activate.Destination, error) {
 	t.Helper()
-	return file.Kind().Open(context.Background(), activate.Config{
+	conn, err := file.Kind().Open(context.Background(), activate.Config{
 		Connection: &file.Connection{Path: "out"}, Object: "things", Key: []string{"id"}, Dir: dir,
 	})
+	return conn.Destination, err
 }
 
 func mustOpen(t *testing.T, dir string) activate.Destination {

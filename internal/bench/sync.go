@@ -100,7 +100,7 @@ func diff(ctx context.Context, file string, n int64) (took time.Duration, err er
 	if err != nil {
 		return 0, err
 	}
-	res, err := p.Push(ctx, nowhere{}, activate.Options{})
+	res, err := p.Push(ctx, activate.Connector{Destination: nowhere{}}, activate.Options{})
 	if err == nil && res.Unchanged != n {
 		err = fmt.Errorf("%d of %d rows were found unchanged", res.Unchanged, n)
 	}

@@ -22,17 +22,17 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if err != nil {
 		return res, err
 	}
-	dest, err := p.destination(ctx, s, sync.DestKey())
+	conn, err := p.destination(ctx, s, sync.DestKey())
 	if err != nil {
 		return res, fmt.Errorf("open %s: %w", s.To, err)
 	}
-	defer func() { err = errors.Join(err, dest.Close()) }()
+	defer func() { err = errors.Join(err, conn.Destination.Close()) }()
 	plan, err := activate.NewPlan(ctx, p.DB, p.Store, sync)
 	if err != nil {
 		return res, err
 	}
 	defer func() { err = warehouse.Also(err, plan.Close(context.WithoutCancel(ctx))) }()
-	done, err := plan.Push(ctx, dest, activate.Options{Progress: p.progress(Sync, s.Name)})
+	done, err := plan.Push(ctx, conn, activate.Options{Progress: p.progress(Sync, s.Name)})
 	if err != nil {
 		return res, err
 	}
@@ -78,7 +78,7 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 		return activate.Sync{}, fmt.Errorf("sync %s: no model %s", s.Name, s.Model)
 	}
 	out := activate.Sync{Name: s.Name, Model: m.Table, Object: s.Object, Mode: s.Mode, Key: s.Key, RunID: p.RunID,
-		TargetFP: activate.Fingerprint(p.Push, s.Connection.Type, s.Connection.Name, s.Object)}
+		TargetFP: activate.Fingerprint(p.Push, s.Connection.Type, p.account(s.Connection), s.Object)}
 	for _, f := range s.Fields {
 		out.Fields = append(out.Fields, activate.Field{Theirs: f.Theirs, Column: f.Column})
 	}
@@ -94,17 +94,35 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 
 // destination opens where a sync pushes to: with push: fake a file in the
 // project, whatever the connection is, and one for each target.
-func (p *Pipeline) destination(ctx context.Context, s *project.Sync, key []string) (activate.Destination, error) {
+func (p *Pipeline) destination(ctx context.Context, s *project.Sync, key []string) (activate.Connector, error) {
 	cfg := activate.Config{Connection: s.Connection.Config, Sync: s.Config, Object: s.Object, Key: key, Dir: p.Project.Dir}
-	kind := s.Connection.Type
+	name := s.Connection.Type
 	if p.Push == "fake" {
-		kind, cfg.Connection = file.Kind().Name, &file.Connection{Path: filepath.Join(".elt", "fake", p.Target.Name, s.Connection.Name)}
+		name, cfg.Connection = file.Kind().Name, &file.Connection{Path: filepath.Join(".elt", "fake", p.Target.Name, s.Connection.Name)}
 	}
-	i := slices.IndexFunc(p.Destinations, func(k activate.Kind) bool { return k.Name == kind })
+	kind, err := p.destinationKind(name)
+	if err != nil {
+		return activate.Connector{}, err
+	}
+	return kind.Open(ctx, cfg)
+}
+
+func (p *Pipeline) destinationKind(name string) (activate.Kind, error) {
+	i := slices.IndexFunc(p.Destinations, func(k activate.Kind) bool { return k.Name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("no destination of type %q in this binary", kind)
+		return activate.Kind{}, fmt.Errorf("no destination of type %q in this binary", name)
 	}
-	return p.Destinations[i].Open(ctx, cfg)
+	return p.Destinations[i], nil
+}
+
+// account is what identifies the account of a connection: what its kind says, or
+// its name.
+func (p *Pipeline) account(c *project.Connection) string {
+	kind, err := p.destinationKind(c.Type)
+	if err != nil || kind.Account == nil {
+		return c.Name
+	}
+	return kind.Account(c.Config)
 }
 
 // told is the result of a sync as a step reports it.

@@ -123,8 +123,8 @@ func (w *world) pipeline() *pipeline.Pipeline {
 	return &pipeline.Pipeline{
 		Project: w.project, Target: w.project.Targets["dev"], DB: w.db, Store: w.store, Graph: w.graph,
 		Sources: []extract.Kind{{Name: "memory", Open: func(context.Context, extract.Config) (extract.Source, error) { return source(w.streams), nil }}},
-		Destinations: []activate.Kind{{Name: "file", Open: func(context.Context, activate.Config) (activate.Destination, error) {
-			return w.dest, nil
+		Destinations: []activate.Kind{{Name: "file", Open: func(context.Context, activate.Config) (activate.Connector, error) {
+			return activate.Connector{Destination: w.dest}, nil
 		}}},
 		RunID: fmt.Sprintf("run%d", w.runs), Now: clock, Push: "fake", Redact: w.redact,
 	}

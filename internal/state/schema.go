@@ -28,7 +28,7 @@ func migrations(engine string) [][]string {
 			`CREATE INDEX IF NOT EXISTS ledger_key ON _elt.ledger (project, target, sync, target_fp, key_hash)`,
 			`CREATE INDEX IF NOT EXISTS intent_key ON _elt.intent (project, target, sync, target_fp, key_hash)`)
 	}
-	return [][]string{first}
+	return [][]string{first, nightTables(engine)}
 }
 
 func runTables() []string {

@@ -1,0 +1,23 @@
+package state
+
+// nightTables are the second migration: what the loop needs that runs by night.
+func nightTables(engine string) []string {
+	const key = `project text NOT NULL, target text NOT NULL, sync text NOT NULL, target_fp text NOT NULL, `
+	list := []string{
+		// One row for each rate of an account, whoever pushes to it.
+		`CREATE TABLE IF NOT EXISTS _elt.quota (
+			account text NOT NULL, rate text NOT NULL, next_at timestamp with time zone, used bigint, window_start timestamp with time zone,
+			PRIMARY KEY (account, rate))`,
+		`CREATE TABLE IF NOT EXISTS _elt.hold (` + key + `
+			run_id text NOT NULL, reason text NOT NULL, plan_hash text NOT NULL, detail text, held_at timestamp with time zone NOT NULL,
+			approved_at timestamp with time zone, approved_run text)`,
+		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS key_hash text`,
+		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS key_json text`,
+		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS action text`,
+		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS payload text`,
+	}
+	if engine == "postgres" {
+		list = append(list, `CREATE INDEX IF NOT EXISTS attempt_key ON _elt.attempt (project, target, sync, target_fp, key_hash)`)
+	}
+	return list
+}

@@ -1,5 +1,5 @@
 // Package fault makes a warehouse driver fail, or its process die, at any chosen
-// call, so that tests can try them all.
+// call, and a connection break at any byte, so that tests can try them all.
 package fault
 
 import (

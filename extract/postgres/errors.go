@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	neturl "net/url"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"elt/internal/pgserver"
 	"elt/internal/retry"
-	"elt/internal/secret"
 	"elt/internal/yamlx"
 )
 
@@ -24,9 +23,9 @@ func (s *source) wrap(ctx context.Context, err error) error {
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		if errors.Is(err, cause) {
-			return s.scrub.Clean(err)
+			return s.server.Clean(err)
 		}
-		return fmt.Errorf("%w: %w", cause, s.scrub.Clean(err))
+		return fmt.Errorf("%w: %w", cause, s.server.Clean(err))
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -35,45 +34,20 @@ func (s *source) wrap(ctx context.Context, err error) error {
 				err = fmt.Errorf("%w: %s", err, more)
 			}
 		}
-		if lost(pg.Code) {
-			err = fmt.Errorf("%s: the connection was lost: %w; the read has to begin anew: run again", s.server(), err)
+		if pgserver.Lost(pg.Code) {
+			err = fmt.Errorf("%s: the connection was lost: %w; the read has to begin anew: run again", s.server, err)
 		}
-		err = s.scrub.Clean(err)
-		if transient(pg.Code) {
+		err = s.server.Clean(err)
+		if pgserver.Transient(pg.Code) {
 			return retry.AsTransient(err)
 		}
 		return err
 	}
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
-		return retry.AsTransient(s.scrub.Clean(fmt.Errorf("%s: the connection was lost: %w; the read has to begin anew: run again", s.server(), err)))
+		return retry.AsTransient(s.server.Clean(fmt.Errorf("%s: the connection was lost: %w; the read has to begin anew: run again", s.server, err)))
 	}
-	return s.scrub.Clean(err)
-}
-
-// transient sorts SQLSTATEs: connection, shutdown, too many connections, conflict.
-func transient(code string) bool {
-	switch code {
-	case "40001", "40P01", "53300", "55P03":
-		return true
-	}
-	return lost(code)
-}
-
-// lost tells SQLSTATEs after which there is no connection.
-func lost(code string) bool { return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P") }
-
-// parseError does not repeat the address: what does not parse cannot be masked
-// with certainty.
-func (s *source) parseError(url secret.String) error {
-	where, who := "", "the connection"
-	if s.place != "" {
-		who = "connection " + s.place
-	}
-	if u, err := neturl.Parse(url.Reveal()); err == nil && u.Host != "" {
-		where = fmt.Sprintf(" (host %s)", u.Hostname())
-	}
-	return fmt.Errorf("%s: its url%s is no PostgreSQL address: expected postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password as %%XX", who, where)
+	return s.server.Clean(err)
 }
 
 // missing says that there is no such thing, and which name was meant.

@@ -58,7 +58,7 @@ func (p *part) close() error {
 	if r != nil {
 		r.stop()
 	}
-	return p.snapshot.stream.source.disconnect(context.Background(), p.conn)
+	return p.snapshot.stream.source.server.Disconnect(context.Background(), p.conn)
 }
 
 // split makes several parts of the snapshot where that is worth while and
@@ -132,13 +132,13 @@ func (sn *snapshot) wanted(ctx context.Context) (pages, parts int64, err error) 
 // join makes a connection that sees what the snapshot called id sees.
 func (sn *snapshot) join(ctx context.Context, id string) (*pgx.Conn, error) {
 	s := sn.stream.source
-	conn, err := s.connect(ctx)
+	conn, err := s.server.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, q := range []string{beginSQL, "SET TRANSACTION SNAPSHOT " + literal(id)} {
 		if _, err := conn.Exec(ctx, q); err != nil {
-			return nil, errors.Join(fmt.Errorf("join the snapshot: %w", s.wrap(ctx, err)), s.disconnect(ctx, conn))
+			return nil, errors.Join(fmt.Errorf("join the snapshot: %w", s.wrap(ctx, err)), s.server.Disconnect(ctx, conn))
 		}
 	}
 	return conn, nil

@@ -46,13 +46,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"elt/extract"
-	"elt/internal/secret"
+	"elt/internal/pgserver"
 )
 
-// Connection are the keys of a connection.
-type Connection struct {
-	URL secret.String `yaml:"url" json:"url" jsonschema:"required,description=postgres://USER:PASSWORD@HOST:5432/DATABASE"`
-}
+// Connection are the keys of a connection, also of one that is pushed to.
+type Connection = pgserver.Connection
 
 // SourceOptions are the keys of a source.
 type SourceOptions struct {
@@ -82,9 +80,7 @@ func Kind() extract.Kind {
 // source implements [extract.Source]. Each scan has a connection of its own, so
 // that there is none to share.
 type source struct {
-	config  *pgx.ConnConfig
-	place   string // of the connection in the project
-	scrub   secret.Scrubber
+	server  *pgserver.Server
 	schema  string
 	streams []extract.StreamConfig
 	alloc   memory.Allocator
@@ -100,7 +96,7 @@ func open(ctx context.Context, c extract.Config) (extract.Source, error) {
 	if !ok || conn == nil {
 		return nil, errors.New("a postgres source needs a connection: write connection: NAME")
 	}
-	s := &source{place: c.Place, schema: "public", streams: c.Streams, alloc: c.Allocator, location: c.Location, scans: map[*snapshot]struct{}{}}
+	s := &source{schema: "public", streams: c.Streams, alloc: c.Allocator, location: c.Location, scans: map[*snapshot]struct{}{}}
 	if o, ok := c.Source.(*SourceOptions); ok && o != nil && o.Schema != "" {
 		s.schema = o.Schema
 	}
@@ -110,28 +106,16 @@ func open(ctx context.Context, c extract.Config) (extract.Source, error) {
 	if s.location == nil {
 		s.location = time.UTC
 	}
-	config, err := pgx.ParseConfig(conn.URL.Reveal())
-	if err != nil {
-		return nil, s.parseError(conn.URL)
-	}
-	s.config, s.scrub = config, secret.NewScrubber(conn.URL.Reveal(), config.Password)
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
-	}
-	// What is read must not depend on how the server or the role is set up.
-	for name, value := range map[string]string{
-		"application_name": "elt", "client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO, YMD",
-		"IntervalStyle": "postgres", "extra_float_digits": "3", "bytea_output": "hex",
-		"standard_conforming_strings": "on", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
-	} {
-		config.RuntimeParams[name] = value
+	var err error
+	if s.server, err = pgserver.New(*conn, c.Place, nil); err != nil {
+		return nil, err
 	}
 	// A wrong address or password should show before anything is read.
-	check, err := s.connect(ctx)
+	check, err := s.server.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.disconnect(ctx, check)
+	return s, s.server.Disconnect(ctx, check)
 }
 
 // Close implements [extract.Source].
@@ -151,11 +135,11 @@ func (s *source) Close() error {
 
 // Streams implements [extract.Source].
 func (s *source) Streams(ctx context.Context, names ...string) (_ []extract.Stream, err error) {
-	conn, err := s.connect(ctx)
+	conn, err := s.server.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.disconnect(ctx, conn)) }()
+	defer func() { err = errors.Join(err, s.server.Disconnect(ctx, conn)) }()
 	tables, err := s.tables(ctx, conn)
 	if err != nil {
 		return nil, fmt.Errorf("list the tables of schema %s: %w", s.schema, err)

@@ -127,7 +127,7 @@ func (s *stream) open(ctx context.Context, r extract.Request) (*snapshot, error)
 	if err := s.condition(sn); err != nil {
 		return nil, err
 	}
-	if sn.conn, err = s.source.connect(ctx); err != nil {
+	if sn.conn, err = s.source.server.Connect(ctx); err != nil {
 		return nil, err
 	}
 	sn.parts = []*part{{snapshot: sn, conn: sn.conn}}

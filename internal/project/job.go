@@ -1,15 +1,11 @@
 package project
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
-	"time"
 
-	"github.com/robfig/cron/v3"
-
+	"elt/internal/schedule"
 	"elt/internal/yamlx"
 )
 
@@ -18,7 +14,7 @@ func (l *loader) job(it item) {
 	o := it.d.Struct(it.value, &keys)
 	j := &Job{
 		Name: it.name, Schedule: keys.Schedule, Run: keys.Run, Catchup: inherit(keys.Catchup, "latest"), Overlap: inherit(keys.Overlap, "skip"),
-		Timeout: keys.Timeout, Retries: keys.Retries, CompleteBy: keys.CompleteBy, Heartbeat: keys.Heartbeat,
+		Timeout: keys.Timeout, Retries: defaultRetries, CompleteBy: keys.CompleteBy, Heartbeat: keys.Heartbeat,
 		Owner: inherit(keys.Owner, l.p.Owner), Runbook: keys.Runbook, Pos: it.pos,
 	}
 	if len(j.Run) == 0 {
@@ -26,8 +22,13 @@ func (l *loader) job(it item) {
 	}
 	l.p.Jobs[it.name] = j
 	l.notActing(it, fmt.Sprintf("job %q", it.name), o, keys)
+	if o.Has("retries") {
+		j.Retries = keys.Retries
+	}
+	l.notActingValues(it, j, o)
 	if o.Has("schedule") {
-		if _, err := ParseSchedule(j.Schedule); err != nil {
+		var err error
+		if j.Due, err = schedule.Parse(j.Schedule); err != nil {
 			it.d.FailAt(o.At("schedule"), "schedule: "+err.Error(), `five fields (minute hour day month weekday), such as "0 2 * * *", or @daily`, "")
 		}
 	}
@@ -36,44 +37,17 @@ func (l *loader) job(it item) {
 	}
 }
 
-// ParseSchedule reads a cron spec of five fields or a descriptor such as @daily
-// or @every 15m. 7 is Sunday, as 0 is. A spec that never fires, that names a
-// zone of its own, or that fires more than once a second is refused.
-func ParseSchedule(spec string) (schedule cron.Schedule, err error) {
-	defer func() {
-		// The parser cuts strings without looking on some malformed specs.
-		if recover() != nil {
-			schedule, err = nil, fmt.Errorf("%q is no schedule", spec)
-		}
-	}()
-	text := strings.TrimSpace(spec)
-	if strings.Contains(strings.ToUpper(text), "TZ=") {
-		return nil, errors.New("it names a time zone; the one of the project counts")
+// defaultRetries is how often a step whose error may pass is tried again.
+const defaultRetries = 3
+
+// notActingValues notes the words of a job that are taken for another one.
+func (l *loader) notActingValues(it item, j *Job, o yamlx.Object) {
+	if o.Has("catchup") && j.Catchup == "all" {
+		l.note(it.d, o.At("catchup"), fmt.Sprintf("catchup: all of job %q does not act yet", j.Name), "one run covers all times that were missed, as with latest")
 	}
-	if every, ok := strings.CutPrefix(text, "@every "); ok {
-		if d, err := time.ParseDuration(strings.TrimSpace(every)); err != nil || d < time.Second {
-			return nil, fmt.Errorf("%q is no interval of a second or more", every)
-		}
-	} else if fields := strings.Fields(text); len(fields) == 5 {
-		days := strings.Split(fields[4], ",")
-		for i, d := range days {
-			if d == "7" {
-				days[i] = "0"
-			}
-		}
-		fields[4] = strings.Join(days, ",")
-		text = strings.Join(fields, " ")
-	} else if !strings.HasPrefix(text, "@") {
-		return nil, fmt.Errorf("%q has %d fields", spec, len(fields))
+	if o.Has("overlap") && j.Overlap == "cancel_running" {
+		l.note(it.d, o.At("overlap"), fmt.Sprintf("overlap: cancel_running of job %q does not act yet", j.Name), "the run that is on goes on and the new one is skipped, as with skip")
 	}
-	schedule, err = cron.ParseStandard(text)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", spec, err)
-	}
-	if schedule.Next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return nil, fmt.Errorf("%q never fires: there is no such date", spec)
-	}
-	return schedule, nil
 }
 
 func (l *loader) alert(it item) {

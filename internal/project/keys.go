@@ -175,12 +175,12 @@ type fieldKeys struct {
 }
 
 type jobKeys struct {
-	Schedule   string        `yaml:"schedule" jsonschema:"description=When it is due: five cron fields in the project's time zone or a word such as @daily" later:"run the job from cron with elt run --job NAME"`
+	Schedule   string        `yaml:"schedule" jsonschema:"description=When it is due: five cron fields in the project's time zone or a word such as @daily; elt schedule export makes the lines that start it"`
 	Run        []string      `yaml:"run" jsonschema:"description=Selectors of the steps that elt run --job NAME runs; all by default"`
-	Catchup    string        `yaml:"catchup" jsonschema:"enum=none,enum=latest,enum=all,default=latest,description=Which missed times run later" later:"no schedule is kept"`
-	Overlap    string        `yaml:"overlap" jsonschema:"enum=skip,enum=queue_one,enum=queue_all,enum=cancel_running,default=skip,description=What happens when the run before is not done" later:"runs that overlap take turns"`
-	Timeout    time.Duration `yaml:"timeout" jsonschema:"description=The longest that a run may take such as 2h" later:"a run takes as long as it needs"`
-	Retries    int           `yaml:"retries" jsonschema:"minimum=0,description=How often a failed step is tried again" later:"a step that failed for a passing reason is tried again 3 times"`
+	Catchup    string        `yaml:"catchup" jsonschema:"enum=none,enum=latest,enum=all,default=latest,description=What becomes of times at which nothing could run: none of them is made up for; one run covers them all; one run each"`
+	Overlap    string        `yaml:"overlap" jsonschema:"enum=skip,enum=queue_one,enum=queue_all,enum=cancel_running,default=skip,description=What happens when a run of the job is still on: the new one is skipped; one waits and any more are skipped; all wait; the old one is cancelled"`
+	Timeout    time.Duration `yaml:"timeout" jsonschema:"description=The longest that a run may take such as 2h; then it is cancelled and has failed"`
+	Retries    int           `yaml:"retries" jsonschema:"minimum=0,default=3,description=How often a step is tried again whose error may pass"`
 	CompleteBy string        `yaml:"complete_by" jsonschema:"description=Time of day by which it must be done; such as 06:00" later:"nobody is told of a late run"`
 	Heartbeat  secret.String `yaml:"heartbeat" jsonschema:"description=Address that is called at start and end" later:"no address is called"`
 	Owner      string        `yaml:"owner" jsonschema:"description=Who answers for it; for people"`

@@ -304,33 +304,6 @@ func TestSelectedTargetNeedsItsReferences(t *testing.T) {
 	}
 }
 
-func TestParseSchedule(t *testing.T) {
-	t.Parallel()
-	sunday, err := project.ParseSchedule("0 9 * * 7")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if next := sunday.Next(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)); next.Weekday() != time.Sunday {
-		t.Errorf("7 is %s", next.Weekday())
-	}
-	for _, bad := range []string{"", " ", "TZ=UTC", "CRON_TZ=", "TZ=0 1 * * *", "* * * *", "0 0 31 2 *", "@every 0s", "@every -1h", "@every x", "@nightly", "60 * * * *", "* * * * * *", "*/0 * * * *", "5-1 * * * *"} {
-		if _, err := project.ParseSchedule(bad); err == nil {
-			t.Errorf("%q is taken", bad)
-		}
-	}
-}
-
-func FuzzParseSchedule(f *testing.F) {
-	for _, seed := range []string{"0 2 * * *", "@every 1h", "TZ=", "*/5 1-3,7 L * mon", "0 0 29 2 *"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, spec string) {
-		if s, err := project.ParseSchedule(spec); err == nil && s.Next(time.Unix(0, 0)).IsZero() {
-			t.Errorf("%q never fires", spec)
-		}
-	})
-}
-
 func TestNoProject(t *testing.T) {
 	t.Parallel()
 	_, err := project.Load(t.TempDir(), project.Options{})

@@ -5,6 +5,7 @@ package project
 import (
 	"time"
 
+	"elt/internal/schedule"
 	"elt/internal/secret"
 	"elt/internal/yamlx"
 )
@@ -132,12 +133,13 @@ type Field struct {
 // Job is a selection of steps with a schedule.
 type Job struct {
 	Name       string
-	Schedule   string
-	Run        []string // selectors; all
-	Catchup    string
-	Overlap    string
-	Timeout    time.Duration
-	Retries    int
+	Schedule   string            // as written
+	Due        schedule.Schedule // Schedule, parsed; zero without one
+	Run        []string          // selectors; all
+	Catchup    string            // none, latest, all
+	Overlap    string            // skip, queue_one, queue_all, cancel_running
+	Timeout    time.Duration     // of a run; zero: none
+	Retries    int               // of a step whose error may pass
 	CompleteBy string
 	Heartbeat  secret.String
 	Owner      string

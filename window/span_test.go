@@ -64,6 +64,7 @@ func TestCutDaysWithTheirHours(t *testing.T) {
 		{"Africa/Cairo", "2023-04-27..2023-04-30", "1d", []float64{24, 23, 24}}, // neither does it here
 		{"America/Havana", "2025-11-01..2025-11-04", "1d", []float64{24, 25, 24}},
 		{"Asia/Kathmandu", "2026-05-05..2026-05-06", "6h", []float64{6, 6, 6, 6}},
+		{"Pacific/Apia", "2011-12-28..2012-01-01", "1d", []float64{24, 24, 24}}, // 30 December does not exist
 	} {
 		w, err := Parse(c.text, instant(t, "2026-03-31T00:00:00Z"), zone(t, c.zone))
 		if err != nil {

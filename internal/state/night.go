@@ -10,11 +10,20 @@ func nightTables(engine string) []string {
 			PRIMARY KEY (account, rate))`,
 		`CREATE TABLE IF NOT EXISTS _elt.hold (` + key + `
 			run_id text NOT NULL, reason text NOT NULL, plan_hash text NOT NULL, detail text, held_at timestamp with time zone NOT NULL,
-			approved_at timestamp with time zone, approved_run text)`,
+			approved_at timestamp with time zone, approved_run text, released_at timestamp with time zone)`,
+		`ALTER TABLE _elt.sync_run ADD COLUMN IF NOT EXISTS gone_planned bigint`,
+		`ALTER TABLE _elt.sync_run ADD COLUMN IF NOT EXISTS gone_deleted bigint`,
+		`ALTER TABLE _elt.sync_run ADD COLUMN IF NOT EXISTS gone_settled bigint`,
+		`ALTER TABLE _elt.sync_run ADD COLUMN IF NOT EXISTS gone_rejected bigint`,
+		`ALTER TABLE _elt.sync_run ADD COLUMN IF NOT EXISTS gone_unknown bigint`,
+		`ALTER TABLE _elt.sync_run ADD COLUMN IF NOT EXISTS gone_deferred bigint`,
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS key_hash text`,
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS key_json text`,
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS action text`,
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS payload text`,
+		// What a window of a backfill was done by, and what it published.
+		`ALTER TABLE _elt.windows ADD COLUMN IF NOT EXISTS fingerprint text`,
+		`ALTER TABLE _elt.windows ADD COLUMN IF NOT EXISTS row_count bigint`,
 	}
 	if engine == "postgres" {
 		list = append(list, `CREATE INDEX IF NOT EXISTS attempt_key ON _elt.attempt (project, target, sync, target_fp, key_hash)`)

@@ -21,8 +21,8 @@ const oldRuns = `SELECT id FROM _elt.run WHERE project = $1 AND target = $2 AND 
 		ORDER BY started_at DESC, id DESC LIMIT 1)`
 
 // Prune forgets what happened before the given time, and returns how many rows
-// went: runs with their steps and findings, loads, builds, volumes, accounts and
-// attempts of syncs, commit tokens, and quarantined rows that are over.
+// went: runs with their steps and findings, loads, windows, builds, volumes,
+// accounts and attempts of syncs, commit tokens, and quarantined rows that are over.
 //
 // What a later run needs stays, however old it is: cursors, the ledger, intents,
 // rows that a destination refused, the last run and the last good one, the last
@@ -91,6 +91,7 @@ func prunes() []prune {
 				FROM _elt.load WHERE project = $1 AND target = $2) AS ranked WHERE n = 1)
 			AND id NOT IN (SELECT load_id FROM _elt.cursor WHERE project = $1 AND target = $2 AND load_id IS NOT NULL)
 			AND id NOT IN (SELECT load_id FROM _elt.quarantine WHERE project = $1 AND target = $2 AND load_id IS NOT NULL)`},
+		{"windows of backfills", true, `DELETE FROM _elt.windows WHERE project = $1 AND target = $2 AND ended_at < $3`},
 		{"runs", true, `DELETE FROM _elt.run WHERE project = $1 AND target = $2 AND id IN (` + oldRuns + `)`},
 		{"steps", false, `DELETE FROM _elt.step WHERE project = $1 AND target = $2
 			AND run_id NOT IN (SELECT id FROM _elt.run WHERE project = $1 AND target = $2)`},

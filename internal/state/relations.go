@@ -73,6 +73,17 @@ func (s *Store) SaveFreshness(ctx context.Context, tx *warehouse.Tx, f Freshness
 	return nil
 }
 
+// SaveRowCount records how many rows a relation has now and nothing about how
+// current it is, for what changes rows of the past.
+func (s *Store) SaveRowCount(ctx context.Context, tx *warehouse.Tx, relation string, n int64) error {
+	_, err := tx.Exec(ctx, `INSERT INTO _elt.relation (project, target, relation, row_count) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (project, target, relation) DO UPDATE SET row_count = excluded.row_count`, s.project, s.target, relation, n)
+	if err != nil {
+		return fmt.Errorf("record the rows of %s: %w", relation, err)
+	}
+	return nil
+}
+
 // Freshness lists how current every relation is, by name.
 func (s *Store) Freshness(ctx context.Context) ([]Freshness, error) {
 	var list []Freshness

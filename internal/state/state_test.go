@@ -291,10 +291,10 @@ func TestRelations(t *testing.T) {
 func TestWindowsSlotsAlerts(t *testing.T) {
 	each(t, func(t *testing.T, _ *warehouse.DB, s *state.Store) {
 		ctx := context.Background()
-		w := state.WindowRecord{Backfill: "30d", Step: "shop.orders", Window: window.Window{Start: at, End: at.Add(time.Hour)}, Status: "failed", RunID: "r"}
-		ok(t, s.SaveWindow(ctx, w))
+		w := state.WindowRecord{Backfill: "30d", Step: "shop.orders", Window: window.Window{Start: at, End: at.Add(time.Hour)}, Status: "failed", RunID: "r", Fingerprint: "f", Rows: 3}
+		ok(t, s.RecordWindow(ctx, w))
 		w.Status, w.EndedAt = "ok", at
-		ok(t, s.SaveWindow(ctx, w))
+		ok(t, s.RecordWindow(ctx, w))
 		same(t, []state.WindowRecord{w})(s.Windows(ctx, "30d"))
 		slot := state.Slot{Job: "nightly", At: at, Status: "ran", RunID: "r"}
 		same(t, true)(s.ClaimSlot(ctx, slot, at))

@@ -8,7 +8,6 @@ import (
 
 	"elt/internal/rows"
 	"elt/internal/warehouse"
-	"elt/window"
 )
 
 // StepRecord is one step of a run.
@@ -67,49 +66,6 @@ func (s *Store) Steps(ctx context.Context, runID string) ([]StepRecord, error) {
 	}, runID)
 	if err != nil {
 		return nil, fmt.Errorf("list the steps of run %s: %w", runID, err)
-	}
-	return list, nil
-}
-
-// WindowRecord is one window of one step of a backfill.
-type WindowRecord struct {
-	Backfill string // what was asked for; the same again resumes it
-	Step     string
-	Window   window.Window
-	Status   string
-	RunID    string
-	EndedAt  time.Time
-	Error    string
-}
-
-// SaveWindow records what became of a window; a later record replaces it.
-func (s *Store) SaveWindow(ctx context.Context, w WindowRecord) error {
-	err := s.update(ctx, `INSERT INTO _elt.windows
-		(project, target, backfill, step, window_start, window_end, status, run_id, ended_at, error)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-		ON CONFLICT (project, target, backfill, step, window_start, window_end) DO UPDATE SET
-			status = excluded.status, run_id = excluded.run_id, ended_at = excluded.ended_at, error = excluded.error`,
-		s.project, s.target, w.Backfill, w.Step, stamp(w.Window.Start), stamp(w.Window.End), w.Status, w.RunID,
-		stamp(w.EndedAt), w.Error)
-	if err != nil {
-		return fmt.Errorf("record window %s of %s: %w", w.Window, w.Step, err)
-	}
-	return nil
-}
-
-// Windows lists the windows of a backfill, oldest first.
-func (s *Store) Windows(ctx context.Context, backfill string) ([]WindowRecord, error) {
-	var list []WindowRecord
-	err := s.each(ctx, s.db, `SELECT step, window_start, window_end, status, run_id, ended_at, error FROM _elt.windows
-		WHERE project = $1 AND target = $2 AND backfill = $3 ORDER BY window_start, step`, func(r rows.Row) error {
-		list = append(list, WindowRecord{
-			Backfill: backfill, Step: r.String(0), Window: window.Window{Start: r.Time(1), End: r.Time(2)},
-			Status: r.String(3), RunID: r.String(4), EndedAt: r.Time(5), Error: r.String(6),
-		})
-		return nil
-	}, backfill)
-	if err != nil {
-		return nil, fmt.Errorf("list the windows of backfill %s: %w", backfill, err)
 	}
 	return list, nil
 }

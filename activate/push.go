@@ -63,8 +63,9 @@ type row struct {
 // intents together. Push closes nothing of conn.
 //
 // The error is nil when everything was accounted for, whatever the destination
-// said: the Result tells. A plan is pushed once. After ctx ends, what was answered is settled, the rest
-// is deferred, and the cause is returned with the Result so far.
+// said: the Result tells, also that it takes nothing at all (Barred). A plan is
+// pushed once. After ctx ends, what was answered is settled, the rest is deferred,
+// and the cause is returned with the Result so far.
 func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, error) {
 	limits := conn.Destination.Limits()
 	if err := p.accepts(limits); err != nil {
@@ -89,7 +90,7 @@ func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, 
 		after = to
 		s.opts.Progress(p.result.Acked + p.result.Rejected + p.result.Unknown + p.result.Deferred)
 	}
-	p.result.Problem = s.problem
+	p.result.Problem, p.result.Barred = s.problem, s.barred
 	// The counts are written also after ctx has ended: they are the record of the
 	// interruption.
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
@@ -189,17 +190,9 @@ func (p *Plan) resent(replay ReplayClass) string {
 	return `(class = 'unknown' AND prev_payload_hash = payload_hash)`
 }
 
-// stopped reports whether sending should end, and why.
-func (s *sender) stopped(ctx context.Context) bool {
-	if s.problem == "" && ctx.Err() != nil {
-		s.problem = "interrupted"
-	}
-	return s.problem != ""
-}
-
 // wait sleeps before another try; false when there should be none in this run.
 func (s *sender) wait(ctx context.Context, try int, atLeast time.Duration) bool {
-	if try >= s.opts.Tries || atLeast > s.opts.MaxWait || ctx.Err() != nil {
+	if try >= s.opts.Tries || atLeast > s.opts.MaxWait || s.stopped(ctx) {
 		return false
 	}
 	backoff := retry.Backoff{Base: 200 * time.Millisecond, Max: s.opts.MaxWait}

@@ -61,6 +61,9 @@ type Result struct {
 	Deferred  int64    // not sent, or refused before anything happened; the next run sends them
 	Samples   []Sample // up to five invalid rows, and up to five rejected ones
 	Problem   string   // why sending stopped early; "" when it did not
+	// Barred is why the destination takes nothing of this sync, whatever its rows
+	// are; nil when it does. It is a [BarredError], and Problem has its text.
+	Barred error
 }
 
 // Sample is a row that a person should look at.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"elt/activate"
 	"elt/internal/retry"
@@ -24,11 +25,13 @@ const (
 	RetrySome         // every other change is refused for now
 	CrashBefore       // the process dies before the call
 	CrashAfter        // the process dies after the call
+	Later             // the call is refused, not before Memory.After
+	Bar               // the call is refused, as every other would be
 )
 
 // Faults are all faults, for tests that draw one.
 func Faults() []Fault {
-	return []Fault{None, LoseReply, HalfReply, HalfDone, RefuseAll, RetrySome, CrashBefore, CrashAfter}
+	return []Fault{None, LoseReply, HalfReply, HalfDone, RefuseAll, RetrySome, CrashBefore, CrashAfter, Later, Bar}
 }
 
 // Crash is what Memory panics with when the process is to die.
@@ -40,19 +43,26 @@ type Memory struct {
 	Max    activate.Limits
 	Fault  func(call int, b activate.Batch) Fault // nil: none
 	Reject func(c activate.Change) string         // a reason to refuse a change for good; nil: none
+	Poison func(c activate.Change) string         // a reason to refuse every call with that change in it; nil: none
+	After  time.Duration                          // what Later asks to wait
+	// Before is called before each call; calls side by side are so there too. nil:
+	// nothing happens.
+	Before func(ctx context.Context, b activate.Batch)
 
 	mu    sync.Mutex
 	calls int
 	ops   map[string]bool
 	rows  map[string]string // by key
 	log   []Row             // of appends
+
+	deleted []string // keys, in the order of their deletes
 }
 
 // NewMemory is an empty destination with all modes and batches of n rows.
 func NewMemory(n int) *Memory {
 	return &Memory{
 		Max: activate.Limits{BatchRows: n, Replay: activate.Idempotent, Modes: []string{
-			activate.ModeUpsert, activate.ModeUpdate, activate.ModeInsert, activate.ModeAppend,
+			activate.ModeUpsert, activate.ModeUpdate, activate.ModeInsert, activate.ModeAppend, activate.ModeMirror,
 		}},
 		ops: map[string]bool{}, rows: map[string]string{},
 	}
@@ -75,6 +85,13 @@ func (m *Memory) Rows() []Row {
 	return list
 }
 
+// Deleted are the keys that were deleted so far, in their order.
+func (m *Memory) Deleted() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.deleted)
+}
+
 // Calls is the number of pushes so far.
 func (m *Memory) Calls() int {
 	m.mu.Lock()
@@ -91,6 +108,9 @@ func (m *Memory) Put(key, fields string) {
 
 // Push does what Fault says.
 func (m *Memory) Push(ctx context.Context, b activate.Batch) ([]activate.Outcome, error) {
+	if m.Before != nil {
+		m.Before(ctx, b)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if ctx.Err() != nil {
@@ -107,8 +127,17 @@ func (m *Memory) Push(ctx context.Context, b activate.Batch) ([]activate.Outcome
 	switch fault {
 	case RefuseAll:
 		return nil, retry.AsTransient(errors.New("busy"))
+	case Later:
+		return nil, retry.After(errors.New("too many requests"), m.After)
+	case Bar:
+		return nil, &activate.BarredError{Code: "revoked", Err: errors.New("the token was revoked"), Hint: "make another token"}
 	case CrashBefore:
 		panic(Crash{})
+	}
+	for _, c := range b.Changes {
+		if m.Poison != nil && m.Poison(c) != "" {
+			return nil, &activate.RefusedError{Code: "conflict", Message: m.Poison(c)}
+		}
 	}
 	var outs []activate.Outcome
 	for i, c := range b.Changes {
@@ -155,6 +184,11 @@ func (m *Memory) apply(c activate.Change) activate.Outcome {
 		return activate.Outcome{OpID: c.OpID, Status: activate.Rejected, Code: "refused", Message: reason}
 	}
 	m.ops[c.OpID] = true
+	if c.Action == activate.Delete { // a row that is not there is as it should be
+		delete(m.rows, string(c.Key))
+		m.deleted = append(m.deleted, string(c.Key))
+		return o
+	}
 	if c.Action == activate.Append {
 		m.log = append(m.log, Row{string(c.Key), string(c.Fields)})
 		o.Created = true

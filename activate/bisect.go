@@ -1,0 +1,178 @@
+package activate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"elt/internal/retry"
+)
+
+// flight is one batch on its way: its rows and what has become of them so far.
+type flight struct {
+	s       *sender
+	rows    []row
+	results []settled
+	after   time.Duration // the longest wait that the last calls asked for
+}
+
+// batch pushes one batch, and again what may be tried again, until every row
+// has an outcome or the tries are used up.
+func (s *sender) batch(ctx context.Context, list []row) []settled {
+	f := &flight{s: s, rows: list, results: make([]settled, len(list))}
+	pending := make([]int, len(list)) // indexes into list
+	for i, r := range list {
+		f.results[i] = settled{seq: r.seq, resent: r.resent, status: statusDeferred}
+		pending[i] = i
+	}
+	for try := 1; ; try++ {
+		f.after = 0
+		if pending = f.deliver(ctx, pending); len(pending) == 0 || !s.wait(ctx, try, f.after) {
+			break
+		}
+	}
+	s.judge(f.results)
+	return f.results
+}
+
+// deliver pushes some rows in one call and returns those that may be tried again
+// in this run. A call that the destination refuses as a whole is made again in
+// halves until single rows are left, which it refuses for good: with b rows to
+// blame among n that is in the order of b·log n calls, and each good row is
+// taken by the largest call that has no bad one in it. Once sending has stopped,
+// the rows stay as they are.
+func (f *flight) deliver(ctx context.Context, at []int) (again []int) {
+	if f.s.stopped(ctx) {
+		return nil
+	}
+	changes := make([]Change, len(at))
+	for i, n := range at {
+		changes[i] = f.rows[n].change
+		f.results[n].attempts++
+	}
+	outcomes, err := f.s.call(ctx, changes)
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		if half := len(at) / 2; half > 0 {
+			for _, n := range at { // told when sending stops before its half is sent
+				f.results[n].code, f.results[n].message = refused.Code, refused.Message
+			}
+			again = f.deliver(ctx, at[:half])
+			return append(again, f.deliver(ctx, at[half:])...)
+		}
+		outcomes = []Outcome{{OpID: changes[0].OpID, Status: Rejected, Code: refused.Code, Message: refused.Message}}
+	}
+	return f.note(at, outcomes)
+}
+
+// note takes the outcomes of one call, in the order of its rows.
+func (f *flight) note(at []int, outcomes []Outcome) (again []int) {
+	var acked, rejected int64
+	for i, n := range at {
+		o := outcomes[i]
+		switch o.Status {
+		case Acked:
+			acked++
+		case Rejected:
+			rejected++
+		}
+		if f.take(&f.results[n], o) {
+			again = append(again, n)
+			f.after = max(f.after, o.After)
+		}
+	}
+	f.s.count(acked, rejected)
+	return again
+}
+
+// take notes an outcome and reports whether the row may be tried again at once.
+// What was in doubt stays in doubt until it is acknowledged: a later refusal
+// does not undo what an earlier try may have done.
+func (f *flight) take(r *settled, o Outcome) (again bool) {
+	r.code, r.message = o.Code, o.Message
+	switch o.Status {
+	case Acked:
+		r.status, r.destID, r.created, r.doubt = Acked, o.DestID, o.Created, false
+	case Rejected:
+		r.status = Rejected
+	case Retry:
+		r.status = statusDeferred
+		if r.doubt {
+			r.status = Unknown
+		}
+		return true
+	default:
+		r.status, r.doubt = Unknown, true
+		return f.s.limits.Replay == Idempotent || f.s.limits.Replay == IdempotencyKey
+	}
+	return false
+}
+
+// call pushes changes once and returns one outcome for each, in their order. The
+// error is a [RefusedError], whose rows are still to be told apart; every other is
+// in the outcomes.
+func (s *sender) call(ctx context.Context, changes []Change) ([]Outcome, error) {
+	answers, err := s.dest.Push(ctx, Batch{ID: batchID(changes), Object: s.object, Changes: changes})
+	var refused *RefusedError
+	var barred *BarredError
+	switch {
+	case err == nil:
+		return correlate(changes, answers), nil
+	case errors.As(err, &barred):
+		s.bar(err)
+		return each(changes, Outcome{Status: Retry, Code: barred.Code, Message: err.Error()}), nil
+	case errors.As(err, &refused):
+		return nil, err
+	}
+	return failed(changes, err), nil
+}
+
+// failed is the outcome of every change of a call that failed as a whole:
+// unknown, unless the error says that nothing was sent.
+func failed(changes []Change, err error) []Outcome {
+	o := Outcome{Status: Unknown, Code: "call_failed", Message: err.Error()}
+	if class, after := retry.Of(err); class == retry.Transient {
+		o.Status, o.After = Retry, after
+	}
+	return each(changes, o)
+}
+
+// each is o for every change.
+func each(changes []Change, o Outcome) []Outcome {
+	list := make([]Outcome, len(changes))
+	for i, c := range changes {
+		list[i] = o
+		list[i].OpID = c.OpID
+	}
+	return list
+}
+
+// correlate pairs answers with changes by OpID alone. A change without an
+// answer, or with two that differ, is unknown (invariant 8).
+func correlate(changes []Change, answers []Outcome) []Outcome {
+	byID := make(map[string]Outcome, len(answers))
+	for _, a := range answers {
+		if before, ok := byID[a.OpID]; ok && before.Status != a.Status {
+			a = Outcome{OpID: a.OpID, Status: Unknown, Code: "ambiguous", Message: "the destination gave two answers"}
+		}
+		byID[a.OpID] = a
+	}
+	list := make([]Outcome, len(changes))
+	for i, c := range changes {
+		o, ok := byID[c.OpID]
+		if !ok {
+			o = Outcome{OpID: c.OpID, Status: Unknown, Code: "no_answer", Message: "the destination said nothing about this row"}
+		}
+		list[i] = o
+	}
+	return list
+}
+
+// batchID is the same for the same operations with the same content.
+func batchID(changes []Change) string {
+	parts := make([]string, 0, 4*len(changes))
+	for _, c := range changes {
+		parts = append(parts, c.OpID, string(c.Action), string(c.Key), string(c.Fields))
+	}
+	return Fingerprint(parts...)
+}

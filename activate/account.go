@@ -14,8 +14,12 @@ import (
 // records the sync run.
 func (p *Plan) finish(ctx context.Context, after int64) error {
 	r := &p.result
-	err := warehouse.Each(ctx, p.db, `SELECT count(*) FROM `+p.table.String()+` WHERE seq > $1`, func(row rows.Row) error {
-		r.Deferred += row.Int(0)
+	err := warehouse.Each(ctx, p.db, `SELECT coalesce(gone, false), count(*) FROM `+p.table.String()+` WHERE seq > $1 GROUP BY 1`, func(row rows.Row) error {
+		if row.Bool(0) {
+			r.Gone.Deferred += row.Int(1)
+		} else {
+			r.Deferred += row.Int(1)
+		}
 		return nil
 	}, after)
 	if err != nil {
@@ -32,20 +36,28 @@ func (p *Plan) finish(ctx context.Context, after int64) error {
 		if err := p.fence(ctx, tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO `+state.SyncRuns+` (project, target, sync, target_fp, run_id, lease_epoch,
-			rows_read, invalid, unchanged, planned, acked, created, rejected, unknown, deferred, started_at, ended_at, status)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
-			p.id(p.sync.RunID, p.epoch, r.Read, r.Invalid, r.Unchanged, r.Planned, r.Acked, r.New, r.Rejected, r.Unknown,
-				r.Deferred, p.start.UTC(), time.Now().UTC(), r.status())...)
-		return err
+		return p.record(ctx, tx, r.status())
 	})
+}
+
+// record writes the account of the run.
+func (p *Plan) record(ctx context.Context, tx *warehouse.Tx, status string) error {
+	r, g := p.result, p.result.Gone
+	_, err := tx.Exec(ctx, `INSERT INTO `+state.SyncRuns+` (project, target, sync, target_fp, run_id, lease_epoch,
+		rows_read, invalid, unchanged, planned, acked, created, rejected, unknown, deferred, started_at, ended_at, status,
+		gone_planned, gone_deleted, gone_settled, gone_rejected, gone_unknown, gone_deferred)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`,
+		p.id(p.sync.RunID, p.epoch, r.Read, r.Invalid, r.Unchanged, r.Planned, r.Acked, r.New, r.Rejected, r.Unknown,
+			r.Deferred, p.start.UTC(), time.Now().UTC(), status,
+			g.Planned, g.Deleted, g.Settled, g.Rejected, g.Unknown, g.Deferred)...)
+	return err
 }
 
 func (r *Result) status() string {
 	switch {
 	case r.Problem != "":
 		return "stopped"
-	case r.Unknown+r.Deferred > 0:
+	case r.Unknown+r.Deferred+r.Gone.Unknown+r.Gone.Deferred > 0:
 		return "unfinished"
 	}
 	return "ok"
@@ -81,10 +93,27 @@ func (p *Plan) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if acked != r.Acked || open != 0 {
-		return fmt.Errorf("%w: %d acknowledged, but the ledger has %d; %d intents are still open", ErrAccounting, r.Acked, acked, open)
+	if want := r.Acked + r.Gone.Settled; acked != want || open != 0 {
+		return fmt.Errorf("%w: %d acknowledged, but the ledger has %d; %d intents are still open", ErrAccounting, want, acked, open)
 	}
-	return nil
+	return p.checkDeleted(ctx)
+}
+
+// checkDeleted finds the rows that were deleted and are still in the ledger.
+func (p *Plan) checkDeleted(ctx context.Context) error {
+	if p.result.Gone.Deleted == 0 {
+		return nil
+	}
+	var left int64
+	err := warehouse.Each(ctx, p.db, `SELECT count(*) FROM `+state.Ledger+` WHERE `+mine+` AND key_hash IN
+		(SELECT o.key_hash FROM `+p.out.String()+` AS o WHERE o.status = 'acked' AND o.class = 'remove')`, func(row rows.Row) error {
+		left = row.Int(0)
+		return nil
+	}, p.id()...)
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%w: %d rows were deleted there, but are still in the ledger", ErrAccounting, left)
+	}
+	return err
 }
 
 // balance is invariant 9.
@@ -95,6 +124,10 @@ func (r Result) balance() error {
 	if r.Planned != r.Acked+r.Rejected+r.Unknown+r.Deferred {
 		return fmt.Errorf("%w: planned %d, but acked %d + rejected %d + unknown %d + deferred %d",
 			ErrAccounting, r.Planned, r.Acked, r.Rejected, r.Unknown, r.Deferred)
+	}
+	if g := r.Gone; g.Planned != g.Deleted+g.Settled+g.Rejected+g.Unknown+g.Deferred {
+		return fmt.Errorf("%w: of keys that are gone %d planned, but deleted %d + settled %d + rejected %d + unknown %d + deferred %d",
+			ErrAccounting, g.Planned, g.Deleted, g.Settled, g.Rejected, g.Unknown, g.Deferred)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func Preview(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync) 
 			return err
 		}
 		err = warehouse.Each(ctx, tx, `SELECT class, count(*) FROM (`+d.query+`) AS d GROUP BY class`, func(row rows.Row) error {
-			r.count(row.String(0), row.Int(1))
+			r.count(row.String(0), row.Int(1), false)
 			return nil
 		}, d.args...)
 		if err == nil {
@@ -118,7 +118,7 @@ func (p *Plan) picked(d *warehouse.Dialect, src source, stableHash string, upgra
 		CASE WHEN ` + sent + ` THEN ` + payload + ` END AS payload,
 		CASE WHEN ` + none + ` THEN ` + kept + ` ELSE payload_hash END AS payload_hash,
 		CASE WHEN ` + sent + ` THEN ` + stableHash + ` END AS stable_hash,
-		dest_id, ownership, prev_op_id, prev_payload, prev_payload_hash, prev_stable_hash, q_first_at, q_attempts`, nil
+		dest_id, ownership, prev_op_id, prev_payload, prev_payload_hash, prev_stable_hash, q_first_at, q_attempts, prev_action, false AS gone`, nil
 }
 
 // objects are expressions of the JSON that a row is sent as: its key and its fields.
@@ -144,9 +144,9 @@ func (s sides) classed(same string) string {
 		dupJoin, dupCase = ` LEFT JOIN dup ON dup.key_hash = h.key_hash`, `WHEN dup.key_hash IS NOT NULL THEN 'duplicate_key'`
 	}
 	prev, intentJoin, intentCase := `CAST(NULL AS text) AS prev_op_id, CAST(NULL AS text) AS prev_payload,
-		CAST(NULL AS text) AS prev_payload_hash, CAST(NULL AS text) AS prev_stable_hash`, ``, ``
+		CAST(NULL AS text) AS prev_payload_hash, CAST(NULL AS text) AS prev_stable_hash, CAST(NULL AS text) AS prev_action`, ``, ``
 	if s.intents {
-		prev = `i.op_id AS prev_op_id, i.payload AS prev_payload, i.payload_hash AS prev_payload_hash, i.stable_hash AS prev_stable_hash`
+		prev = `i.op_id AS prev_op_id, i.payload AS prev_payload, i.payload_hash AS prev_payload_hash, i.stable_hash AS prev_stable_hash, i.action AS prev_action`
 		intentJoin = ` LEFT JOIN (SELECT * FROM ` + state.Intents + ` WHERE ` + mine + ` AND state = 'UNKNOWN') AS i ON i.key_hash = h.key_hash`
 		intentCase = `WHEN i.op_id IS NOT NULL THEN 'unknown'`
 	}

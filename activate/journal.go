@@ -27,6 +27,7 @@ func (p *Plan) prepare(ctx context.Context, after, last int64, blocked bool, rep
 	pick := func(prev, now string) string {
 		return `CASE WHEN ` + resent + ` THEN ` + prev + ` ELSE ` + now + ` END`
 	}
+	const action = `CASE WHEN class = 'remove' THEN 'delete' ELSE CAST($7 AS text) END`
 	return p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
 		if err := p.fence(ctx, tx); err != nil {
 			return err
@@ -34,7 +35,7 @@ func (p *Plan) prepare(ctx context.Context, after, last int64, blocked bool, rep
 		_, err := tx.Exec(ctx, `INSERT INTO `+state.Intents+` (project, target, sync, target_fp, op_id, run_id, lease_epoch,
 				key_hash, key_json, action, payload, payload_hash, stable_hash, state, prepared_at)
 			SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), `+pick("prev_op_id", "op_id")+`,
-				CAST($5 AS text), CAST($6 AS bigint), key_hash, key_json, CAST($7 AS text), `+pick("prev_payload", "payload")+`,
+				CAST($5 AS text), CAST($6 AS bigint), key_hash, key_json, `+action+`, `+pick("prev_payload", "payload")+`,
 				`+pick("prev_payload_hash", "payload_hash")+`, `+pick("prev_stable_hash", "stable_hash")+`, 'PREPARED',
 				CAST($8 AS timestamp with time zone)
 			FROM `+p.table.String()+` WHERE seq > $9 AND seq <= $10`+skip,
@@ -49,31 +50,34 @@ func (p *Plan) prepare(ctx context.Context, after, last int64, blocked bool, rep
 func (p *Plan) settle(ctx context.Context, page int64, list []row, results []settled) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	tally := map[Status]int64{}
-	var created int64
+	counts, total := tally{}, int64(0)
+	byNumber := make(map[int64]row, len(list))
+	for _, r := range list {
+		byNumber[r.seq] = r
+	}
 	for i := range results {
 		r := &results[i]
 		if p.definite && r.status == Rejected {
 			r.doubt = false
 		}
-		tally[r.status]++
-		if r.status == Acked && r.created {
-			created++
+		counts.add(byNumber[r.seq], *r)
+		if r.status == Acked {
+			total++
 		}
 	}
 	err := p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
 		if err := p.fence(ctx, tx); err != nil {
 			return err
 		}
-		if err := p.appendResults(ctx, tx, page, list, results); err != nil {
+		if err := p.appendResults(ctx, tx, page, byNumber, results); err != nil {
 			return err
 		}
-		if tally[Acked] > 0 {
+		if total > 0 {
 			if err := p.settleAcked(ctx, tx, page); err != nil {
 				return err
 			}
 		}
-		if tally[Acked] != int64(len(results)) {
+		if total != int64(len(results)) {
 			return p.settleRest(ctx, tx, page)
 		}
 		return nil
@@ -81,11 +85,7 @@ func (p *Plan) settle(ctx context.Context, page int64, list []row, results []set
 	if err != nil {
 		return err
 	}
-	p.result.Acked += tally[Acked]
-	p.result.New += created
-	p.result.Rejected += tally[Rejected]
-	p.result.Unknown += tally[Unknown] + tally[statusBlocked]
-	p.result.Deferred += tally[statusDeferred]
+	counts.into(&p.result)
 	return nil
 }
 
@@ -122,9 +122,9 @@ func (p *Plan) settleAcked(ctx context.Context, tx *warehouse.Tx, page int64) er
 				CASE WHEN o.resent THEN p.prev_payload_hash ELSE p.payload_hash END,
 				CASE WHEN o.resent THEN p.prev_stable_hash ELSE p.stable_hash END,
 				CAST($6 AS timestamp with time zone), CAST($7 AS text),
-				CASE WHEN o.created THEN 'created' ELSE coalesce(p.ownership, 'adopted') END, 'live'
+				CASE WHEN o.created THEN 'created' ELSE coalesce(p.ownership, 'adopted') END, CAST($8 AS text)
 			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
-			WHERE o.page = $5 AND o.status = 'acked'`, p.id(page, now, p.sync.RunID)},
+			WHERE o.page = $5 AND o.status = 'acked' AND o.class <> 'remove'`, p.id(page, now, p.sync.RunID, p.sync.ledgerStatus())},
 		{`DELETE FROM ` + state.SyncQuarantine + ` WHERE ` + mine + ` AND key_hash IN ` +
 			p.keys(`o.status = 'acked'`), p.id(page)},
 		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND key_hash IN ` + p.keys(`o.status = 'acked'`), p.id(page)},
@@ -135,9 +135,10 @@ func (p *Plan) settleAcked(ctx context.Context, tx *warehouse.Tx, page int64) er
 // as it is, so that a failed row is never considered delivered.
 func (p *Plan) settleRest(ctx context.Context, tx *warehouse.Tx, page int64) error {
 	now := time.Now().UTC()
+	// The refusal of a delete says nothing of an upsert before it.
 	over := `lease_epoch = $6`
 	if p.definite {
-		over = `lease_epoch <= $6`
+		over = `(lease_epoch = $6 OR lease_epoch < $6 AND action <> 'delete' AND key_hash NOT IN ` + p.keys(`o.class = 'remove'`) + `)`
 	}
 	return p.run(ctx, tx, []statement{
 		{`DELETE FROM ` + state.SyncQuarantine + ` WHERE ` + mine + ` AND key_hash IN ` +
@@ -162,19 +163,14 @@ func (p *Plan) settleRest(ctx context.Context, tx *warehouse.Tx, page int64) err
 		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND ` + over + ` AND key_hash IN ` +
 			p.keys(`o.status = 'rejected' AND NOT o.doubt`), p.id(page, p.epoch)},
 		// What may have happened stands for all that may have happened before to its key.
-		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND lease_epoch < $6 AND key_hash IN ` +
-			p.keys(`o.doubt`), p.id(page, p.epoch)},
+		p.supersede(`lease_epoch < $6 AND key_hash IN `+p.keys(`o.doubt`), p.id(page, p.epoch)...),
 		{`UPDATE ` + state.Intents + ` SET state = 'UNKNOWN', settled_at = $7 WHERE ` + mine + ` AND lease_epoch = $6 AND key_hash IN ` +
 			p.keys(`o.doubt`), p.id(page, p.epoch, now)},
 	})
 }
 
 // appendResults writes the outcomes of a page beside the plan, as one batch.
-func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, list []row, results []settled) error {
-	rows := make(map[int64]row, len(list))
-	for _, r := range list {
-		rows[r.seq] = r
-	}
+func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, rows map[int64]row, results []settled) error {
 	text := func(name string) arrow.Field {
 		return arrow.Field{Name: name, Type: arrow.BinaryTypes.String, Nullable: true}
 	}
@@ -185,7 +181,7 @@ func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, 
 		return arrow.Field{Name: name, Type: arrow.FixedWidthTypes.Boolean, Nullable: true}
 	}
 	schema := arrow.NewSchema([]arrow.Field{
-		number("seq"), number("page"), number("attempts"), flag("resent"), flag("doubt"), flag("created"),
+		number("seq"), number("page"), number("attempts"), flag("resent"), flag("doubt"), flag("created"), flag("gone"),
 		text("status"), text("dest_id"), text("code"), text("message"), text("key_hash"), text("class"),
 	}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
@@ -195,12 +191,12 @@ func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, 
 			col, _ := b.Field(i).(*array.Int64Builder)
 			col.Append(v)
 		}
-		for i, v := range []bool{r.resent, r.doubt, r.created} {
+		for i, v := range []bool{r.resent, r.doubt, r.created, rows[r.seq].gone} {
 			col, _ := b.Field(3 + i).(*array.BooleanBuilder)
 			col.Append(v)
 		}
 		for i, v := range []string{string(r.status), r.destID, r.code, r.message, rows[r.seq].key, rows[r.seq].class} {
-			col, _ := b.Field(6 + i).(*array.StringBuilder)
+			col, _ := b.Field(7 + i).(*array.StringBuilder)
 			col.Append(v)
 		}
 	}

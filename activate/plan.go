@@ -23,6 +23,7 @@ type Plan struct {
 	out    warehouse.Table // what became of it
 	epoch  int64
 	read   int64 // rows of the model; -1: all of them are in the table
+	adds   int64 // the highest number of a row that is to be sent, of those that are no deletes
 	last   int64 // the highest number of a row that is to be sent
 	start  time.Time
 	result Result
@@ -42,6 +43,8 @@ const (
 	classUnknown      = "unknown"  // an earlier outcome is not known: sent whatever its hash
 	classAdd          = "add"
 	classChange       = "change"
+	classRemove       = "remove" // gone from the model, to be deleted
+	classKept         = "kept"   // gone from the model, but its delete was refused: not sent again
 )
 
 // mine selects the rows of one sync on one destination; its parameters are
@@ -148,10 +151,13 @@ func (p *Plan) takeOver(ctx context.Context, tx *warehouse.Tx) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM `+state.Intents+` WHERE `+mine+` AND EXISTS (SELECT 1 FROM `+state.Intents+` AS n
+	const later = `EXISTS (SELECT 1 FROM ` + state.Intents + ` AS n
 		WHERE n.project = $1 AND n.target = $2 AND n.sync = $3 AND n.target_fp = $4
-		AND n.key_hash = intent.key_hash AND n.lease_epoch > intent.lease_epoch)`, p.id()...)
-	return err
+		AND n.key_hash = intent.key_hash AND n.lease_epoch > intent.lease_epoch`
+	return p.run(ctx, tx, []statement{
+		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND ` + later + ` AND n.payload_hash = intent.payload_hash)`, p.id()},
+		p.supersede(later+`)`, p.id()...),
+	})
 }
 
 // fence fails when another run has begun a later epoch. The update makes the
@@ -187,6 +193,9 @@ func (p *Plan) fill(ctx context.Context, tx *warehouse.Tx) error {
 		return err
 	}
 	p.read = d.read
+	if err := p.remove(ctx, tx); err != nil {
+		return err
+	}
 	if err := analyze(ctx, tx, p.table); err != nil {
 		return err
 	}
@@ -251,9 +260,9 @@ func (p *Plan) tables(engine string) []string {
 			seq bigint, class text, op_id text, key_hash text, key_json text,
 			payload text, payload_hash text, stable_hash text, dest_id text, ownership text,
 			prev_op_id text, prev_payload text, prev_payload_hash text, prev_stable_hash text,
-			q_first_at timestamp with time zone, q_attempts bigint)`,
+			q_first_at timestamp with time zone, q_attempts bigint, prev_action text, gone boolean)`,
 		`CREATE TABLE ` + p.out.String() + ` (
-			seq bigint, page bigint, key_hash text, class text, status text, resent boolean, doubt boolean, created boolean,
+			seq bigint, page bigint, key_hash text, class text, gone boolean, status text, resent boolean, doubt boolean, created boolean,
 			dest_id text, code text, message text, attempts bigint)`,
 	}
 	if engine == "postgres" { // DuckDB finds ranges of seq by its zone maps
@@ -265,9 +274,13 @@ func (p *Plan) tables(engine string) []string {
 // classify counts the plan and keeps samples of what is invalid.
 func (p *Plan) classify(ctx context.Context) error {
 	r := &p.result
-	err := warehouse.Each(ctx, p.db, `SELECT class, count(*), coalesce(max(seq), 0) FROM `+p.table.String()+` GROUP BY class`, func(row rows.Row) error {
-		r.count(row.String(0), row.Int(1))
+	err := warehouse.Each(ctx, p.db, `SELECT class, count(*), coalesce(max(seq), 0), coalesce(gone, false) FROM `+p.table.String()+
+		` GROUP BY class, coalesce(gone, false)`, func(row rows.Row) error {
+		r.count(row.String(0), row.Int(1), row.Bool(3))
 		p.last = max(p.last, row.Int(2))
+		if row.String(0) != classRemove {
+			p.adds = max(p.adds, row.Int(2))
+		}
 		return nil
 	})
 	if err == nil {
@@ -280,8 +293,15 @@ func (p *Plan) classify(ctx context.Context) error {
 		` WHERE class IN ('null_key', 'duplicate_key') ORDER BY class, key_json LIMIT 5`)
 }
 
-// count adds n rows of a class.
-func (r *Result) count(class string, n int64) {
+// count adds n rows of a class; gone tells that they are not in the model.
+func (r *Result) count(class string, n int64, gone bool) {
+	if gone {
+		r.Gone.Planned += n
+		if class == classKept {
+			r.Gone.Rejected += n
+		}
+		return
+	}
 	r.Read += n
 	switch class {
 	case classNullKey, classDuplicateKey:
@@ -307,7 +327,7 @@ func (r *Result) remainder(read int64) error {
 	if read < r.Read {
 		return fmt.Errorf("%w: the model has %d rows, but the plan %d; a key is twice in the ledger", ErrAccounting, read, r.Read)
 	}
-	r.count(classUnchanged, read-r.Read)
+	r.count(classUnchanged, read-r.Read, false)
 	return nil
 }
 

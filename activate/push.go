@@ -54,6 +54,7 @@ type row struct {
 	seq    int64
 	key    string // hash
 	class  string
+	gone   bool // its key is not in the model any more
 	resent bool // an earlier intent goes out again, as it was
 	change Change
 }
@@ -75,8 +76,8 @@ func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, 
 	p.definite = p.sync.once() || limits.Replay == IdempotencyKey
 	s := &sender{dest: conn.Destination, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts.defaults()}
 	var after, page int64
-	for after < p.last && !s.stopped(ctx) {
-		to := after + pageRows(limits)
+	for after < p.last && !s.stopped(ctx) && !p.deletesWait(after) {
+		to := p.pageEnd(after, limits)
 		list, err := p.page(ctx, after, to, limits)
 		if err != nil {
 			return p.result, p.wrap(err)
@@ -163,13 +164,16 @@ func pageRows(limits Limits) int64 {
 func (p *Plan) page(ctx context.Context, after, to int64, limits Limits) ([]row, error) {
 	resend := p.resent(limits.Replay)
 	var list []row
-	err := warehouse.Each(ctx, p.db, `SELECT seq, class, `+resend+`, op_id, key_json, payload, prev_op_id, prev_payload, key_hash
+	err := warehouse.Each(ctx, p.db, `SELECT seq, class, `+resend+`, op_id, key_json, payload, prev_op_id, prev_payload, key_hash, coalesce(gone, false)
 		FROM `+p.table.String()+` WHERE seq > $1 AND seq <= $2 ORDER BY seq`, func(r rows.Row) error {
-		item := row{seq: r.Int(0), key: r.String(8), class: r.String(1), resent: r.Bool(2), change: Change{
+		item := row{seq: r.Int(0), key: r.String(8), class: r.String(1), gone: r.Bool(9), resent: r.Bool(2), change: Change{
 			OpID: r.String(3), Action: p.sync.action(), Key: []byte(r.String(4)), Fields: []byte(r.String(5)),
 		}}
 		if item.resent {
 			item.change.OpID, item.change.Fields = r.String(6), []byte(r.String(7))
+		}
+		if item.class == classRemove {
+			item.change.Action, item.change.Fields = Delete, nil
 		}
 		list = append(list, item)
 		return nil
@@ -185,9 +189,9 @@ func (p *Plan) page(ctx context.Context, after, to int64, limits Limits) ([]row,
 // once, and where the destination knows operations by their key.
 func (p *Plan) resent(replay ReplayClass) string {
 	if p.sync.once() || replay == IdempotencyKey {
-		return `(class = 'unknown')`
+		return `(class = 'unknown' AND prev_action <> 'delete')`
 	}
-	return `(class = 'unknown' AND prev_payload_hash = payload_hash)`
+	return `(class = 'unknown' AND prev_action <> 'delete' AND prev_payload_hash = payload_hash)`
 }
 
 // wait sleeps before another try; false when there should be none in this run.

@@ -47,8 +47,9 @@ type Guards struct {
 }
 
 // Result is what became of the rows of a sync. It balances (invariant 9):
-// Read = Invalid + Unchanged + Planned and
-// Planned = Acked + Rejected + Unknown + Deferred.
+// Read = Invalid + Unchanged + Planned,
+// Planned = Acked + Rejected + Unknown + Deferred, and
+// Gone.Planned = Gone.Deleted + Gone.Settled + Gone.Rejected + Gone.Unknown + Gone.Deferred.
 type Result struct {
 	Read      int64
 	Invalid   int64 // without a key, or with one that several rows have
@@ -59,11 +60,25 @@ type Result struct {
 	Rejected  int64 // refused now, or before with the same payload
 	Unknown   int64
 	Deferred  int64    // not sent, or refused before anything happened; the next run sends them
+	Gone      Gone     // keys that the model does not have any more
 	Samples   []Sample // up to five invalid rows, and up to five rejected ones
 	Problem   string   // why sending stopped early; "" when it did not
 	// Barred is why the destination takes nothing of this sync, whatever its rows
 	// are; nil when it does. It is a [BarredError], and Problem has its text.
 	Barred error
+}
+
+// Gone is what became of the keys that are not in the model any more and that
+// something is to be done about: rows of a mirror to delete, and outcomes that are
+// not known. They are no rows of the model, so they have a balance of their own.
+type Gone struct {
+	Planned  int64
+	Deleted  int64 // acknowledged deletes
+	Settled  int64 // what an earlier run may have done is known now; a mirror deletes it in its next run
+	Rejected int64 // refused now or before; the row stays there
+	Unknown  int64
+	Deferred int64 // not sent, as long as a row of the model waits; the next run sends them
+	Left     int64 // of a mode that deletes nothing: outcomes that stay unknown; in no balance
 }
 
 // Sample is a row that a person should look at.
@@ -127,9 +142,9 @@ func (s Sync) mapping() string {
 
 func (s Sync) validate() error {
 	switch s.Mode {
-	case ModeUpsert, ModeUpdate, ModeInsert, ModeAppend:
+	case ModeUpsert, ModeUpdate, ModeInsert, ModeAppend, ModeMirror:
 	default:
-		return fmt.Errorf("sync %s: mode %q is not supported; use upsert, update, insert or append", s.Name, s.Mode)
+		return fmt.Errorf("sync %s: mode %q is not supported; use upsert, update, insert, mirror or append", s.Name, s.Mode)
 	}
 	if len(s.Key) == 0 || len(s.Fields) == 0 {
 		return fmt.Errorf("sync %s: it needs a key and at least one field", s.Name)

@@ -118,7 +118,7 @@ func (d *destination) Limits() activate.Limits { return limits() }
 func limits() activate.Limits {
 	return activate.Limits{
 		BatchRows: 1000, BatchBytes: 16 << 20, Replay: activate.Idempotent,
-		Modes: []string{activate.ModeUpsert, activate.ModeUpdate, activate.ModeInsert, activate.ModeAppend},
+		Modes: []string{activate.ModeUpsert, activate.ModeUpdate, activate.ModeInsert, activate.ModeAppend, activate.ModeMirror},
 	}
 }
 

@@ -8,7 +8,7 @@ func PersonalColumns() map[string][]string {
 		"_elt.finding":    {"samples"},
 		Ledger:            {"key_json", "dest_id"},
 		Intents:           {"key_json", "payload"},
-		Attempts:          {"message"},
+		Attempts:          {"key_json", "payload", "message"},
 		SyncQuarantine:    {"key_json", "payload", "message"},
 	}
 }

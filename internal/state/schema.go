@@ -9,6 +9,7 @@ const (
 	Attempts       = `_elt.attempt`
 	SyncQuarantine = `_elt.sync_quarantine`
 	SyncRuns       = `_elt.sync_run`
+	Holds          = `_elt.hold`
 )
 
 // migrations are additive: a table, a column that may be NULL, a view. The

@@ -57,7 +57,8 @@ type SyncRun struct {
 	Read, Invalid, Unchanged, Planned int64
 	Acked, New                        int64
 	Rejected, Unknown, Deferred       int64
-	Status                            string // ok, unfinished or stopped
+	Gone, Deleted                     int64  // keys that the model has no more: planned, and deleted there
+	Status                            string // ok, unfinished, stopped or held
 	StartedAt, EndedAt                time.Time
 }
 
@@ -65,13 +66,14 @@ type SyncRun struct {
 func (s *Store) SyncHistory(ctx context.Context, sync string, limit int) ([]SyncRun, error) {
 	var list []SyncRun
 	err := s.each(ctx, s.db, `SELECT sync, run_id, rows_read, invalid, unchanged, planned, acked, created, rejected, unknown,
-		deferred, status, started_at, ended_at FROM `+SyncRuns+`
+		deferred, status, started_at, ended_at, gone_planned, gone_deleted FROM `+SyncRuns+`
 		WHERE project = $1 AND target = $2 AND ($3 = '' OR sync = $3) ORDER BY started_at DESC, sync LIMIT $4`,
 		func(r rows.Row) error {
 			list = append(list, SyncRun{
 				Sync: r.String(0), RunID: r.String(1), Read: r.Int(2), Invalid: r.Int(3), Unchanged: r.Int(4), Planned: r.Int(5),
 				Acked: r.Int(6), New: r.Int(7), Rejected: r.Int(8), Unknown: r.Int(9), Deferred: r.Int(10),
 				Status: r.String(11), StartedAt: r.Time(12), EndedAt: r.Time(13),
+				Gone: r.Int(14), Deleted: r.Int(15),
 			})
 			return nil
 		}, sync, some(limit))

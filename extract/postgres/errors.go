@@ -44,7 +44,7 @@ func (s *source) wrap(ctx context.Context, err error) error {
 		return err
 	}
 	var network net.Error
-	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed) {
 		return retry.AsTransient(s.server.Clean(fmt.Errorf("%s: the connection was lost: %w; the read has to begin anew: run again", s.server, err)))
 	}
 	return s.server.Clean(err)

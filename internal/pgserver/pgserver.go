@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"elt/internal/pgwatch"
 	"elt/internal/retry"
 	"elt/internal/secret"
 )
@@ -65,6 +66,7 @@ func New(c Connection, place string, settings map[string]string) (*Server, error
 		"standard_conforming_strings": "on", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
 	})
 	maps.Copy(config.RuntimeParams, settings)
+	pgwatch.Install(&config.Config)
 	return &Server{config: config, place: place, scrub: secret.NewScrubber(c.URL.Reveal(), config.Password)}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"elt/internal/pgcopy"
+	"elt/internal/pgwatch"
 	"elt/internal/warehouse"
 )
 
@@ -44,7 +45,7 @@ func (t *tx) append(ctx context.Context, table warehouse.Table, r array.RecordRe
 		names = append(names, warehouse.Quote(c.Name))
 	}
 	statement := "COPY " + table.String() + " (" + strings.Join(names, ", ") + ") FROM STDIN (FORMAT binary)"
-	tag, err := t.conn.CopyFrom(ctx, encoder, statement)
+	tag, err := t.conn.CopyFrom(ctx, pgwatch.Source(t.conn, encoder), statement)
 	encoder.Stop()
 	// What ended the stream says more than the server's echo of it. An error of
 	// the rows' reader is not one of this database, whatever it looks like.

@@ -4,152 +4,136 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
-	"net"
+	"fmt"
+	"math/rand/v2"
 	neturl "net/url"
-	"sync"
 	"testing"
 
+	"elt/internal/fault"
 	"elt/internal/retry"
 	"elt/internal/testdb"
 	"elt/internal/warehouse"
 	"elt/internal/warehouse/postgres"
 )
 
-// cutter is a TCP proxy that cuts the connection on which it sees COMMIT: before
-// the server gets it, or after the server has answered it.
-type cutter struct {
-	listener net.Listener
-	server   string
-	wg       sync.WaitGroup
-
-	mu     sync.Mutex
-	armed  bool
-	before bool
-	cuts   int
-}
-
-// startCutter returns the URL of the database behind a proxy.
-func startCutter(t *testing.T, url string, before bool) (*cutter, string) {
+// proxied returns the address of a new database behind a proxy, where nobody
+// waits for long.
+func proxied(t *testing.T) (*fault.Proxy, string) {
 	t.Helper()
-	u, err := neturl.Parse(url)
+	u, err := neturl.Parse(testdb.URL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	p, err := fault.NewProxy(t.Context(), u.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{listener: l, server: u.Host, before: before}
-	c.wg.Go(c.serve)
 	t.Cleanup(func() {
-		_ = l.Close()
-		c.wg.Wait()
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
 	})
-	u.Host = l.Addr().String()
-	return c, u.String()
+	u.Host = p.Addr()
+	u.RawQuery += "&tcp_user_timeout=100&connect_timeout=1"
+	return p, u.String()
 }
 
-func (c *cutter) arm() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.armed = true
-}
+func isCommit(sent []byte) bool { return bytes.Contains(sent, []byte("COMMIT\x00")) }
 
-func (c *cutter) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.cuts
-}
-
-// cut says whether this COMMIT is the one.
-func (c *cutter) cut(message []byte) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.armed || !bytes.Contains(message, []byte("COMMIT\x00")) {
-		return false
-	}
-	c.armed = false
-	c.cuts++
-	return true
-}
-
-func (c *cutter) serve() {
-	for {
-		client, err := c.listener.Accept()
-		if err != nil {
-			return
+// insert writes the pair of rows n that must never be apart.
+func insert(t *testing.T, db *warehouse.DB, n int) error {
+	t.Helper()
+	return db.Update(t.Context(), func(ctx context.Context, tx *warehouse.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO public.a VALUES ($1)`, n); err != nil {
+			return err
 		}
-		c.wg.Go(func() { c.relay(client) })
-	}
+		_, err := tx.Exec(ctx, `INSERT INTO public.b VALUES ($1)`, n)
+		return err
+	})
 }
 
-func (c *cutter) relay(client net.Conn) {
-	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", c.server)
-	if err != nil {
-		_ = client.Close()
-		return
+// wantPair wants both rows n, or none; it reports which.
+func wantPair(t *testing.T, db *warehouse.DB, n int) bool {
+	t.Helper()
+	got := one(t, db, fmt.Sprintf(`SELECT (SELECT count(*) FROM public.a WHERE x = %d), (SELECT count(*) FROM public.b WHERE x = %d)`, n, n))
+	if got[0] != got[1] || got[0] != "0" && got[0] != "1" {
+		t.Errorf("rows %d: %v", n, got)
 	}
-	defer func() { _ = client.Close(); _ = server.Close() }()
-	var replies sync.WaitGroup
-	replies.Go(func() { _, _ = io.Copy(client, server); _ = client.Close() })
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := client.Read(buf)
-		if n > 0 && c.cut(buf[:n]) {
-			_ = client.Close()
-			if !c.before {
-				_, _ = server.Write(buf[:n]) // committed, with nobody left to tell
-			}
-			break
-		}
-		if err != nil {
-			break
-		}
-		if _, err := server.Write(buf[:n]); err != nil {
-			break
-		}
-	}
-	if tcp, ok := server.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite()
-	}
-	replies.Wait()
+	return got[0] == "1"
 }
 
+// However a connection ends around COMMIT, the token tells what became of it.
 func TestInvariant6_AnErrorFromCommitMeansUnknownAndIsAsked(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		before bool
-		rows   string
-	}{
-		{"cut before the server gets COMMIT", true, "0"},
-		{"cut between COMMIT and its reply", false, "1"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			proxy, url := startCutter(t, testdb.URL(t), c.before)
+	for _, how := range fault.Breaks() {
+		for _, answered := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/answered=%t", how, answered), func(t *testing.T) {
+				t.Parallel()
+				proxy, url := proxied(t)
+				db, err := warehouse.Open(t.Context(), openURL(t, url, postgres.Options{}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				exec(t, db, `CREATE TABLE public.a (x int)`)
+				exec(t, db, `CREATE TABLE public.b (x int)`)
+				proxy.Break(fault.Cut{Break: how, Reply: answered, On: isCommit})
+				err = insert(t, db, 1)
+				if proxy.Came() != 1 {
+					t.Fatalf("%d cuts came", proxy.Came())
+				}
+				proxy.Heal()
+				there := wantPair(t, db, 1)
+				class, _ := retry.Of(err)
+				if answered && (!there || err != nil) || !answered && (there || !errors.Is(err, warehouse.ErrNotCommitted) || class != retry.Transient) {
+					t.Errorf("there: %t, error %v (class %v)", there, err, class)
+				}
+			})
+		}
+	}
+}
+
+// Whatever byte a connection breaks at, in either direction, an update is there
+// exactly when its error is nil, and nothing of it is left to block the next.
+func TestInvariant6_ACutAtAnyByteOfAnUpdate(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	for _, how := range fault.Breaks() {
+		t.Run(how.String(), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(seed, 1))
+			proxy, url := proxied(t)
 			db, err := warehouse.Open(t.Context(), openURL(t, url, postgres.Options{}))
 			if err != nil {
 				t.Fatal(err)
 			}
-			exec(t, db, `CREATE TABLE public.t (id int)`)
-			proxy.arm()
-			err = db.Update(t.Context(), func(ctx context.Context, tx *warehouse.Tx) error {
-				_, err := tx.Exec(ctx, `INSERT INTO public.t VALUES (1)`)
-				return err
-			})
-			if n := proxy.count(); n != 1 {
-				t.Fatalf("%d connections cut", n)
+			exec(t, db, `CREATE TABLE public.a (x int)`)
+			exec(t, db, `CREATE TABLE public.b (x int)`)
+			proxy.Break(fault.Cut{At: 1 << 40})
+			if err := insert(t, db, 0); err != nil {
+				t.Fatal(err)
 			}
-			if c.before {
-				if class, _ := retry.Of(err); !errors.Is(err, warehouse.ErrNotCommitted) || class != retry.Transient {
-					t.Errorf("error %v", err)
+			sent, answered := proxy.Passed()
+			tries, committed := map[fault.Break]int{fault.Stall: 6}[how], 0
+			if tries == 0 {
+				tries = 60
+			}
+			for n := 1; n <= tries; n++ {
+				cut := fault.Cut{Break: how, Reply: n%2 == 0}
+				cut.At = random.Int64N(map[bool]int64{true: answered, false: sent}[cut.Reply])
+				came := proxy.Came()
+				proxy.Break(cut)
+				err := insert(t, db, n)
+				if proxy.Came() != came+1 {
+					t.Fatalf("%+v: %d cuts came", cut, proxy.Came()-came)
 				}
-			} else if err != nil {
-				t.Errorf("committed, but error %v", err)
+				proxy.Heal()
+				if there := wantPair(t, db, n); there != (err == nil) {
+					t.Errorf("%+v: there: %t, error %v", cut, there, err)
+				}
+				if err == nil {
+					committed++
+				}
 			}
-			if got := one(t, db, `SELECT count(*) FROM public.t`)[0]; got != c.rows {
-				t.Errorf("%s rows, want %s", got, c.rows)
-			}
+			t.Logf("%d updates, %d of them committed", tries, committed)
 		})
 	}
 }

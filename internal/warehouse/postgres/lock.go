@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"elt/internal/pgwatch"
 	"elt/internal/warehouse"
 )
 
@@ -78,9 +79,8 @@ func (d *Driver) Lock(ctx context.Context, name string) (context.Context, func()
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		// Nothing is sent to this connection but its end.
 		for watch.Err() == nil {
-			if err := conn.WaitForNotification(watch); err != nil && watch.Err() == nil {
+			if err := d.listen(watch, conn); err != nil && watch.Err() == nil {
 				lost(d.wrap(watch, fmt.Errorf("%w: %w", errLockLost, err)))
 				return
 			}
@@ -94,6 +94,25 @@ func (d *Driver) Lock(ctx context.Context, name string) (context.Context, func()
 	})
 	d.locks.add(conn, release)
 	return held, release, nil
+}
+
+// listen waits for the end of conn, to which nothing else is sent, and at times
+// asks whether the server still knows it: an end that got lost on the way must not
+// leave two with one lock.
+func (d *Driver) listen(ctx context.Context, conn *pgconn.PgConn) error {
+	wait, cancel := context.WithTimeout(ctx, d.silence)
+	defer cancel()
+	resume := pgwatch.Idle(conn)
+	err := conn.WaitForNotification(wait)
+	resume()
+	if err == nil || wait.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	// The question ends before the lock is given back, which a cancelled one prevents.
+	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+	defer cancel()
+	_, err = d.lookup(ask, conn, "SELECT 1::text")
+	return err
 }
 
 // unlock waits for the server's word, so that the next who asks gets the lock.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"elt/internal/pgwatch"
 	"elt/internal/secret"
 	"elt/internal/warehouse"
 )
@@ -37,6 +38,7 @@ type Driver struct {
 	scrub   secret.Scrubber
 	dialect *warehouse.Dialect
 	slots   chan struct{} // one for each open transaction
+	silence time.Duration // after which a connection that only listens is tried
 
 	mu     sync.Mutex
 	idle   []*pgconn.PgConn
@@ -61,7 +63,7 @@ func Open(ctx context.Context, url secret.String, o Options) (*Driver, error) {
 		dialect: newDialect(),
 		slots:   make(chan struct{}, o.MaxConns),
 	}
-	prepare(config, o)
+	d.silence = prepare(config, o)
 	conn, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func Open(ctx context.Context, url secret.String, o Options) (*Driver, error) {
 
 // prepare sets what every connection has in common. Settings that change the
 // text of values are fixed, so that hashes over them are.
-func prepare(config *pgconn.Config, o Options) {
+func prepare(config *pgconn.Config, o Options) (silence time.Duration) {
 	if o.TimeZone == "" {
 		o.TimeZone = "UTC"
 	}
@@ -85,10 +87,6 @@ func prepare(config *pgconn.Config, o Options) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 6,
-	}}
-	config.DialFunc = dialer.DialContext
 	settings := setting("TimeZone", o.TimeZone) +
 		setting("lock_timeout", milliseconds(o.LockTimeout)) +
 		setting("idle_in_transaction_session_timeout", milliseconds(idleInTransaction)) +
@@ -105,6 +103,7 @@ func prepare(config *pgconn.Config, o Options) {
 		_, err := conn.Exec(ctx, settings).ReadAll()
 		return err
 	}
+	return pgwatch.Install(config)
 }
 
 func setting(name, value string) string {
@@ -120,13 +119,10 @@ func (d *Driver) Dialect() *warehouse.Dialect { return d.dialect }
 // is still open ends its connection when it ends.
 func (d *Driver) Close() error {
 	d.mu.Lock()
-	idle := d.idle
-	d.idle, d.closed = nil, true
+	d.closed = true
 	d.mu.Unlock()
 	d.locks.releaseAll()
-	for _, conn := range idle {
-		discard(conn)
-	}
+	d.dropIdle()
 	return nil
 }
 
@@ -164,7 +160,22 @@ func (d *Driver) begin(ctx context.Context, statement string) (*pgconn.PgConn, e
 		if fresh || ctx.Err() != nil || warehouse.KindOf(err) != warehouse.KindUnavailable {
 			return nil, err
 		}
+		d.dropIdle()
 	}
+}
+
+// dropIdle lets go of all idle connections: where one is dead the others are, and
+// to find out costs a while for each where nobody says so.
+func (d *Driver) dropIdle() {
+	d.mu.Lock()
+	idle := d.idle
+	d.idle = nil
+	d.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, conn := range idle {
+		wg.Go(func() { discard(conn) })
+	}
+	wg.Wait()
 }
 
 func (d *Driver) takeIdle() (*pgconn.PgConn, error) {

@@ -4,10 +4,14 @@ package state
 func nightTables(engine string) []string {
 	const key = `project text NOT NULL, target text NOT NULL, sync text NOT NULL, target_fp text NOT NULL, `
 	list := []string{
-		// One row for each rate of an account, whoever pushes to it.
+		// Of an account, whoever pushes to it: when its next call may be, and until
+		// when it asked for silence.
 		`CREATE TABLE IF NOT EXISTS _elt.quota (
-			account text NOT NULL, rate text NOT NULL, next_at timestamp with time zone, used bigint, window_start timestamp with time zone,
-			PRIMARY KEY (account, rate))`,
+			account text PRIMARY KEY, next_at timestamp with time zone, not_before timestamp with time zone)`,
+		// Its calls, counted in slices of each rate that is a budget.
+		`CREATE TABLE IF NOT EXISTS _elt.quota_slice (
+			account text NOT NULL, rate text NOT NULL, slice_start timestamp with time zone NOT NULL, used bigint NOT NULL,
+			PRIMARY KEY (account, rate, slice_start))`,
 		`CREATE TABLE IF NOT EXISTS _elt.hold (` + key + `
 			run_id text NOT NULL, reason text NOT NULL, plan_hash text NOT NULL, detail text, held_at timestamp with time zone NOT NULL,
 			approved_at timestamp with time zone, approved_run text, released_at timestamp with time zone)`,

@@ -1,0 +1,134 @@
+package state_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"elt/internal/state"
+	"elt/internal/warehouse"
+	"elt/internal/warehouse/warehousetest"
+)
+
+// Two stores of different projects share one account: whatever the order of their
+// bookings, no two calls are closer than the distance.
+func TestBookingsOfOneAccountDoNotOverlap(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		const every, calls, rounds = 3 * time.Millisecond, 7, 10
+		var (
+			mu   sync.Mutex
+			wg   sync.WaitGroup
+			list []state.Booked
+		)
+		for _, project := range []string{"shop", "other"} {
+			st, err := state.Open(t.Context(), db, project, "dev")
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() {
+				for range rounds {
+					b, err := st.Book(t.Context(), state.Booking{Account: "a", Calls: calls, Every: every, Lead: time.Second})
+					if err != nil || b.Calls != calls {
+						t.Errorf("%+v, %v", b, err)
+						return
+					}
+					mu.Lock()
+					list = append(list, b)
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		for i, a := range list {
+			for _, b := range list[:i] {
+				if d := a.At.Sub(b.At).Abs(); d < calls*every {
+					t.Errorf("two blocks of %d calls are %s apart, want %s", calls, d, calls*every)
+				}
+			}
+		}
+	})
+}
+
+// A booking is not in the past, and not before the lead, also when nobody called
+// for long.
+func TestABookingHasItsLead(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		st, err := state.Open(t.Context(), db, "shop", "dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := time.Now()
+		b, err := st.Book(t.Context(), state.Booking{Account: "a", Calls: 1, Every: time.Second, Lead: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := b.At.Add(-b.Clock.Ahead)
+		if early := before.Add(time.Minute - b.Clock.Within); at.Before(early) || at.After(time.Now().Add(time.Minute+b.Clock.Within)) {
+			t.Errorf("first call at %s, clock %+v; want a minute after %s", at, b.Clock, before)
+		}
+	})
+}
+
+// A budget gives no more than it has in any interval, tells when it opens again,
+// and takes back what was not used.
+func TestBudgetIsCounted(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		st, err := state.Open(t.Context(), db, "shop", "dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := state.Booking{Account: "a", Calls: 70, Budgets: []state.Budget{{Calls: 1000, Per: time.Hour}, {Calls: 100, Per: 24 * time.Hour}}}
+		for _, want := range []int{70, 30, 0} {
+			b, err := st.Book(t.Context(), ask)
+			if err != nil || b.Calls != want {
+				t.Fatalf("%+v, %v, want %d calls", b, err, want)
+			}
+			if in := b.Until.Sub(b.At); want == 0 && (b.Spent == nil || b.Spent.Calls != 100 || in < 23*time.Hour || in > 25*time.Hour) {
+				t.Errorf("%+v: want it to open in a day", b)
+			}
+			if want == 30 {
+				ask.Back = state.Booked{Calls: 0, At: b.At}
+			}
+		}
+		ask.Back.Calls = 5
+		if err := st.GiveBack(t.Context(), ask); err != nil {
+			t.Fatal(err)
+		}
+		ask.Back.Calls = 0
+		if b, err := st.Book(t.Context(), ask); err != nil || b.Calls != 5 {
+			t.Errorf("%+v, %v, want the 5 calls that came back", b, err)
+		}
+	})
+}
+
+// Who asked for silence has it from everybody, for as long as the longest wait.
+func TestSilence(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		st, err := state.Open(t.Context(), db, "shop", "dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err := st.Silent(t.Context(), "a"); d != 0 || err != nil {
+			t.Errorf("silent for %s, %v before anybody asked", d, err)
+		}
+		for _, d := range []time.Duration{2 * time.Hour, time.Minute} {
+			if err := st.Silence(t.Context(), "a", d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		other, err := state.Open(t.Context(), db, "other", "prod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err := other.Silent(t.Context(), "a"); err != nil || d < 119*time.Minute || d > 2*time.Hour {
+			t.Errorf("silent for %s, %v, want two hours", d, err)
+		}
+		b, err := other.Book(t.Context(), state.Booking{Account: "a", Calls: 1, Every: time.Second})
+		if in := b.Until.Sub(b.At); err != nil || b.Calls != 0 || b.Spent != nil || in < 119*time.Minute {
+			t.Errorf("%+v, %v: want no call for two hours", b, err)
+		}
+		if b, err := other.Book(t.Context(), state.Booking{Account: "b", Calls: 1, Every: time.Second}); err != nil || b.Calls != 1 {
+			t.Errorf("%+v, %v: another account is silent too", b, err)
+		}
+	})
+}

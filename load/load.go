@@ -59,6 +59,8 @@ type Contract struct {
 	// Replaces says that the stage will become the table, so that Postgres
 	// writes it to its log from the start and not a second time on publishing.
 	Replaces bool
+	// Divided says that the stage will be published window by window, after [Staged.Divide].
+	Divided bool
 	// Rejects collects the rows that are set aside: those of the source, which
 	// the caller hands in while it reads, and those of the contract. nil: a new one.
 	Rejects *Rejects

@@ -53,6 +53,8 @@ type publisher struct {
 	table  warehouse.Table
 	src    warehouse.Table // what is published: the stage, or a pick of it
 	res    *Result
+
+	divided *Divided // nil: all of the stage is published at once
 }
 
 func (p *publisher) run(ctx context.Context) error {

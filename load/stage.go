@@ -107,7 +107,7 @@ func (s *Staged) place(ctx context.Context) error {
 	}
 	return s.db.View(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
 		existing, err := tx.Schema(ctx, s.contract.Table)
-		if len(existing) > 0 {
+		if len(existing) > 0 || s.contract.Divided {
 			s.table.Schema = scratch
 		}
 		return err
@@ -143,7 +143,7 @@ func (s *Staged) begin(ctx context.Context, sc scan.Scan) error {
 				"create it, or set `contract: {tables: evolve}` for one run", ErrContract, s.contract.Table.Display())
 		}
 		if len(existing) == 0 && s.table.Schema == s.contract.Table.Schema {
-			s.contract.Replaces = true
+			s.contract.Replaces = !s.contract.Divided
 			if _, err := tx.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+warehouse.Quote(s.contract.Table.Schema)); err != nil {
 				return err
 			}
@@ -252,7 +252,13 @@ func (s *Staged) measure(ctx context.Context, tx *warehouse.Tx) error {
 		return err
 	}
 	s.columns = dataColumns(cols)
-	n, sum, err := checksum(ctx, tx, s.table, plain(s.columns), "")
+	var n int64
+	var sum string
+	if s.contract.Divided { // each window has its own checksum
+		n, err = count(ctx, tx, `SELECT count(*) FROM `+s.table.String())
+	} else {
+		n, sum, err = checksum(ctx, tx, s.table, plain(s.columns), "")
+	}
 	if err != nil {
 		return err
 	}

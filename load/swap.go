@@ -189,13 +189,16 @@ const restoreQuery = `WITH t AS (SELECT c.oid, c.relacl, c.relowner, c.oid::regc
 
 // ensureIndexes gives a Postgres table what keeps later loads from reading all
 // of it: a BRIN index that finds the rows of one load, and one over the key that
-// a merge deletes by. DuckDB needs neither, and pays for a key index on every load.
+// a merge deletes by, or over the time that windows delete by. DuckDB needs none, and pays for a key index on every load.
 func (p *publisher) ensureIndexes(ctx context.Context, key []string) error {
 	if !isPostgres(p.tx) {
 		return nil
 	}
 	wanted := []struct{ method, cols string }{{"brin", warehouse.Quote(warehouse.ColLoadID)}}
 	if p.to.Disposition == Merge {
+		wanted = append(wanted, struct{ method, cols string }{"btree", list(key)})
+	}
+	if p.divided != nil {
 		wanted = append(wanted, struct{ method, cols string }{"btree", list(key)})
 	}
 	have := map[string]bool{}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"elt/internal/warehouse"
+	"elt/window"
 )
 
 // makeRoom deletes what the disposition replaces.
@@ -122,20 +123,33 @@ func (p *publisher) insideWindow(ctx context.Context, staged []warehouse.Column)
 
 // inWindow is the condition that the time column lies in the window.
 func (p *publisher) inWindow(cols []warehouse.Column) (string, []any) {
-	col := warehouse.Quote(p.to.Time)
-	if c, _ := find(cols, p.to.Time); !strings.EqualFold(c.Type, "timestamp with time zone") {
-		col = `CAST(` + col + ` AS timestamp with time zone)` // in the session's zone, the project's
+	c, _ := find(cols, p.to.Time)
+	return within(warehouse.Quote(p.to.Time), c.Type, p.to.Window, 0)
+}
+
+// within is the condition that the time expr, of type typ, lies in w. Its
+// parameters come after so many others. Times without a zone are those of the
+// session, the project's: the bounds are brought into their form, and not they
+// into that of the bounds, so that an index finds them.
+func within(expr, typ string, w window.Window, after int) (string, []any) {
+	bound := `CAST(CAST($%d AS text) AS timestamp with time zone)`
+	switch typ = strings.ToLower(typ); {
+	case strings.HasPrefix(typ, "timestamp") && strings.Contains(typ, "with time zone"):
+	case typ == "date", strings.HasPrefix(typ, "timestamp"):
+		bound = `CAST(` + bound + ` AS timestamp)`
+	default:
+		expr = `CAST(` + expr + ` AS timestamp with time zone)`
 	}
 	var conds []string
 	var args []any
 	side := func(op string, at time.Time) {
 		if !at.IsZero() {
 			args = append(args, at.UTC().Format(time.RFC3339Nano))
-			conds = append(conds, fmt.Sprintf(`%s %s CAST(CAST($%d AS text) AS timestamp with time zone)`, col, op, len(args)))
+			conds = append(conds, expr+op+fmt.Sprintf(bound, after+len(args)))
 		}
 	}
-	side(">=", p.to.Window.Start)
-	side("<", p.to.Window.End)
+	side(" >= ", w.Start)
+	side(" < ", w.End)
 	if len(conds) == 0 {
 		return "TRUE", nil
 	}

@@ -154,5 +154,7 @@ type Config struct {
 	Sync       any
 	Object     string   // the part after the dot in to: crm.contacts
 	Key        []string // destination fields that identify a row
+	Mode       string   // of the sync, and the fields that it fills: what cannot work
+	Fields     []string // at all is told before anything is sent; none: not known yet
 	Dir        string   // folder of the project; relative paths start here
 }

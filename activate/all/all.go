@@ -4,11 +4,13 @@ package all
 import (
 	"elt/activate"
 	"elt/activate/file"
+	"elt/activate/postgres"
 )
 
 // Kinds lists every kind of destination, by name.
 func Kinds() []activate.Kind {
 	return []activate.Kind{
 		file.Kind(),
+		postgres.Kind(),
 	}
 }

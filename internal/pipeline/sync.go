@@ -95,7 +95,10 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 // destination opens where a sync pushes to: with push: fake a file in the
 // project, whatever the connection is, and one for each target.
 func (p *Pipeline) destination(ctx context.Context, s *project.Sync, key []string) (activate.Connector, error) {
-	cfg := activate.Config{Connection: s.Connection.Config, Sync: s.Config, Object: s.Object, Key: key, Dir: p.Project.Dir}
+	cfg := activate.Config{Connection: s.Connection.Config, Sync: s.Config, Object: s.Object, Key: key, Mode: s.Mode, Dir: p.Project.Dir}
+	for _, f := range s.Fields {
+		cfg.Fields = append(cfg.Fields, f.Theirs)
+	}
 	name := s.Connection.Type
 	if p.Push == "fake" {
 		name, cfg.Connection = file.Kind().Name, &file.Connection{Path: filepath.Join(".elt", "fake", p.Target.Name, s.Connection.Name)}

@@ -90,8 +90,10 @@ func (d *destination) transact(ctx context.Context, s *session, groups []*group,
 	committed, unresolved := d.committed(ctx, token, pid)
 	switch {
 	case unresolved != nil:
-		return fmt.Errorf("%s: table %s: the answer to COMMIT was lost (%w), and what became of it could not be found out: %w",
-			d.server, d.table.Display(), d.server.Clean(err), d.server.Clean(unresolved))
+		// Neither is in the chain: that nobody could be asked is transient, but it
+		// does not say that nothing was done.
+		return fmt.Errorf("%s: table %s: the answer to COMMIT was lost (%s), and what became of it could not be found out: %s",
+			d.server, d.table.Display(), d.server.Text(err.Error()), d.server.Text(unresolved.Error()))
 	case committed:
 		return nil
 	}

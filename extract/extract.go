@@ -49,6 +49,9 @@ type Request struct {
 	// Window, when not zero, reads the rows whose time column lies in it,
 	// whatever From says.
 	Window window.Window
+	// Until, when a window is read, leaves out the rows that a read from this
+	// cursor gives: the next load adds them, and would add them twice.
+	Until scan.Cursor
 	// Columns are read; none: all.
 	Columns []string
 	// Limit bounds the rows; 0: no bound.

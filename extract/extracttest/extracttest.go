@@ -81,6 +81,8 @@ func Run(t *testing.T, p Properties, factory Factory) {
 		{"CursorResumes", !p.Cursors, cursorResumes},
 		{"TiesAreNeitherLostNorDoubled", !p.Cursors, ties},
 		{"ZeroRowsKeepTheCursor", !p.Cursors, zeroRows},
+		{"WindowGivesItsRows", !p.Cursors, windowRows},
+		{"WindowLeavesTheNextReadItsRows", !p.Cursors, windowUntil},
 		{"RejectsAreToldAndCounted", !p.Rejects, rejects},
 		{"RejectErrorEndsTheScan", !p.Rejects, rejectError},
 		{"PartsHoldEveryRowOnce", p.Parts < 2, partsHoldEveryRowOnce},

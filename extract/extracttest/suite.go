@@ -76,13 +76,19 @@ type result struct {
 // read opens the source, reads the stream to its end, and closes both.
 func (s *suite) read(c extract.StreamConfig, from scan.Cursor) (result, error) {
 	s.Helper()
+	return s.request(c, extract.Request{From: from})
+}
+
+// request is read for any request.
+func (s *suite) request(c extract.StreamConfig, request extract.Request) (result, error) {
+	s.Helper()
 	source := s.open(c)
 	defer s.close(source)
 	var out result
-	request := extract.Request{From: from, Reject: func(r scan.Reject) error {
+	request.Reject = func(r scan.Reject) error {
 		out.rejects = append(out.rejects, r)
 		return nil
-	}}
+	}
 	streams, err := source.Streams(s.Context(), Stream)
 	if err != nil {
 		return out, err

@@ -3,7 +3,8 @@
 // read, so that a run reads new and rewritten files only.
 //
 // A file that vanishes stays in the ledger, and its rows stay in the table. A
-// window reads every file: which rows lie in it, the load decides.
+// window reads every file, or those that were read before: which rows lie in it,
+// the load decides.
 package files
 
 import (

@@ -61,6 +61,10 @@ func (s *stream) open(ctx context.Context, r extract.Request) (*snapshot, error)
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("no file matches %s in %s; correct `path:`, or put a file there", s.pattern, s.dir)
 	}
+	past := !r.Window.IsZero()
+	if past {
+		r.From = r.Until
+	}
 	known, err := parseLedger(r.From)
 	if err != nil {
 		return nil, err
@@ -77,15 +81,18 @@ func (s *stream) open(ctx context.Context, r extract.Request) (*snapshot, error)
 			return nil, fmt.Errorf("read %s: %w", f.Name, reason(err))
 		}
 		e := entryOf(info)
-		if old, ok := known.Files[f.Name]; ok && r.Window.IsZero() {
-			same, err := unchanged(path, old, &e)
-			if err != nil {
+		same := false
+		if old, ok := known.Files[f.Name]; ok {
+			if same, err = unchanged(path, old, &e); err != nil {
 				return nil, fmt.Errorf("read %s: %w", f.Name, reason(err))
 			}
-			if same {
-				sc.ledger.Files[f.Name] = e
-				continue
-			}
+		}
+		switch {
+		case past && r.Until != "" && !same: // the next load reads it
+			continue
+		case !past && same:
+			sc.ledger.Files[f.Name] = e
+			continue
 		}
 		sc.found[f.Name] = found{path, e}
 		if groups, err = s.put(groups, f); err != nil {

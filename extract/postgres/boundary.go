@@ -68,9 +68,14 @@ func (s *stream) recognizable(c *cursor) (bool, error) {
 }
 
 // beyond is the FROM clause of the rows that lie behind the cursor, and of those
-// at its value less as many of each hash as were read before.
+// at its value less as many of each hash as were read before; in a window it is
+// that of the rows before the cursor, and of just those that were read.
 func (sn *snapshot) beyond() string {
-	s, c := sn.stream, sn.from
+	s, c := sn.stream, sn.ties
+	side := ">"
+	if sn.from == nil {
+		side = "<="
+	}
 	columns := make([]string, len(s.columns))
 	var added []string
 	for i, col := range s.columns {
@@ -93,8 +98,8 @@ SELECT %[1]s FROM (
   SELECT %[1]s, _elt_hash, row_number() OVER (PARTITION BY _elt_hash%[4]s) AS _elt_nth
   FROM (SELECT %[1]s, %[5]s AS _elt_hash FROM %[2]s%[6]s) AS _elt_tied) AS _elt_numbered
 LEFT JOIN (VALUES %[7]s) AS _elt_read(_elt_known, _elt_times) ON _elt_known = _elt_hash
-WHERE _elt_nth > coalesce(_elt_times, 0)) AS %[8]s`,
-		list, s.relation(), conditions(sn.where), order, s.hash(c.Columns), conditions(sn.tied), multiplicities(c.Rows), quote(s.table))
+WHERE _elt_nth %[9]s coalesce(_elt_times, 0)) AS %[8]s`,
+		list, s.relation(), conditions(sn.where), order, s.hash(c.Columns), conditions(sn.tied), multiplicities(c.Rows), quote(s.table), side)
 }
 
 // multiplicities lists each hash with how often it occurs.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/jackc/pgx/v5"
@@ -67,12 +68,16 @@ func (p *part) close() error {
 // connection can read must not fail for want of more.
 func (sn *snapshot) split(ctx context.Context) error {
 	r := sn.request
-	if sn.from != nil || r.Window != (window.Window{}) || r.Limit != 0 || sn.count == 0 || sn.stream.options.Parts == 1 {
+	unbounded := r.Window != (window.Window{}) && (r.Window.Start.IsZero() || r.Window.End.IsZero())
+	if sn.from != nil || len(sn.tied) > 0 || unbounded || r.Limit != 0 || sn.count == 0 || sn.stream.options.Parts == 1 {
 		return nil
 	}
 	pages, want, err := sn.wanted(ctx)
 	if err != nil || want < 2 {
 		return err
+	}
+	if r.Window != (window.Window{}) {
+		want = 2 // the bounds of more might, as times of day, go back with the clocks
 	}
 	var id string
 	if err := sn.conn.QueryRow(ctx, "SELECT pg_catalog.pg_export_snapshot()").Scan(&id); err != nil {
@@ -91,14 +96,28 @@ func (sn *snapshot) split(ctx context.Context) error {
 			p = &part{snapshot: sn, conn: conn}
 			sn.parts = append(sn.parts, p)
 		}
-		// The last part has no end, so that no row lies behind it.
-		terms := []string{fmt.Sprintf("ctid >= '(%d,0)'::tid", pages*i/want), fmt.Sprintf("ctid < '(%d,0)'::tid", pages*(i+1)/want)}
-		if i == want-1 {
-			terms = terms[:1]
-		}
-		p.span = strings.Join(terms, " AND ")
+		p.span = sn.span(i, want, pages)
 	}
 	return nil
+}
+
+// span is the condition of part i of n: a share of the places of the rows, or of
+// the window, so that an index over its time serves each part.
+func (sn *snapshot) span(i, n, pages int64) string {
+	at := func(op string, k int64) string { return fmt.Sprintf("ctid %s '(%d,0)'::tid", op, pages*k/n) }
+	if w := sn.request.Window; w != (window.Window{}) {
+		at = func(op string, k int64) string {
+			share := w.End.Sub(w.Start) / time.Duration(n) * time.Duration(k)
+			return quote(sn.stream.time.Name) + " " + op + " " + sn.stream.instant(w.Start.Add(share).Truncate(time.Second))
+		}
+	}
+	switch { // the outer ones have no end, so that no row lies outside
+	case i == 0:
+		return at("<", 1)
+	case i == n-1:
+		return at(">=", i)
+	}
+	return at(">=", i) + " AND " + at("<", i+1)
 }
 
 // partsQuery asks for the pages of a table whose rows have a place in it. Before

@@ -32,6 +32,7 @@ type snapshot struct {
 	from        *cursor
 	base, where []string // conditions: of the stream, and of this scan besides
 	tied        []string // of the rows at the cursor's value, some of which were read before
+	ties        *cursor  // that remembers which
 	count       int64
 	next        scan.Cursor
 	parts       []*part      // constant after begin; at least one

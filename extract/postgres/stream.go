@@ -167,23 +167,55 @@ func (s *stream) condition(sn *snapshot) error {
 		sn.base = append(sn.base, "("+s.options.Where+"\n)")
 	}
 	sn.where = slices.Clone(sn.base)
-	if w := sn.request.Window; w != (window.Window{}) {
-		if s.time == nil {
-			return errors.New("a window needs a time column: add time: COLUMN to the stream")
-		}
-		if !isTime(s.time.OID) {
-			return fmt.Errorf("the time column %s is %s: expected a date or timestamp", s.time.Name, s.time.Declared)
-		}
-		if !w.Start.IsZero() {
-			sn.where = append(sn.where, quote(s.time.Name)+" >= "+s.instant(w.Start))
-		}
-		if !w.End.IsZero() {
-			sn.where = append(sn.where, quote(s.time.Name)+" < "+s.instant(w.End))
-		}
+	if sn.request.Window != (window.Window{}) {
+		return s.within(sn)
 	}
 	if sn.incremental {
 		return s.after(sn)
 	}
+	return nil
+}
+
+// within leaves out what does not lie in the window, and what a read from the
+// cursor of the request gives.
+func (s *stream) within(sn *snapshot) error {
+	if s.time == nil {
+		return errors.New("a window needs a time column: add time: COLUMN to the stream")
+	}
+	if !isTime(s.time.OID) {
+		return fmt.Errorf("the time column %s is %s: expected a date or timestamp", s.time.Name, s.time.Declared)
+	}
+	w := sn.request.Window
+	if !w.Start.IsZero() {
+		sn.where = append(sn.where, quote(s.time.Name)+" >= "+s.instant(w.Start))
+	}
+	if !w.End.IsZero() {
+		sn.where = append(sn.where, quote(s.time.Name)+" < "+s.instant(w.End))
+	}
+	if s.cursor == nil {
+		return nil
+	}
+	if s.config.NullCursor == "exclude" {
+		sn.where = append(sn.where, "NOT ("+s.noCursor()+")")
+	}
+	if sn.request.Until == "" {
+		return nil
+	}
+	until, err := parseCursor(sn.request.Until, s)
+	if err != nil {
+		return err
+	}
+	tied, err := s.recognizable(until)
+	if err != nil {
+		return err
+	}
+	name, value := quote(s.cursor.Name), literal(until.Value)+"::"+s.cursor.Declared
+	if !tied {
+		sn.where = append(sn.where, name+" <= "+value)
+		return nil
+	}
+	sn.tied, sn.ties = append(slices.Clone(sn.where), name+" = "+value), until
+	sn.where = append(sn.where, name+" < "+value)
 	return nil
 }
 
@@ -202,7 +234,7 @@ func (s *stream) after(sn *snapshot) error {
 			terms = append(terms, fmt.Sprintf("%s >= %s - interval '%d microseconds'", name, value, s.config.Lookback.Microseconds()))
 		case tied:
 			terms = append(terms, name+" > "+value)
-			sn.tied = append(slices.Clone(sn.base), name+" = "+value)
+			sn.tied, sn.ties = append(slices.Clone(sn.base), name+" = "+value), sn.from
 		default:
 			terms = append(terms, name+" >= "+value)
 		}

@@ -4,6 +4,7 @@ package all
 import (
 	"elt/activate"
 	"elt/activate/file"
+	"elt/activate/http"
 	"elt/activate/postgres"
 )
 
@@ -11,6 +12,7 @@ import (
 func Kinds() []activate.Kind {
 	return []activate.Kind{
 		file.Kind(),
+		http.Kind(),
 		postgres.Kind(),
 	}
 }

@@ -119,6 +119,12 @@ func (o Object) At(key string) Pos {
 	return o.file.Pos(e.Value)
 }
 
+// Validator is a struct that judges what stands in several of its keys together.
+// Struct calls it after the keys were decoded without a mistake.
+type Validator interface {
+	Validate(d *Decoder, o Object)
+}
+
 // Struct decodes a mapping strictly into the structs that into point to. Each
 // key goes to the first that has a field for it; a key that none has is a
 // mistake, and so is a required field that is not written. A nil in into is
@@ -142,6 +148,15 @@ func (d *Decoder) Struct(n ast.Node, into ...any) Object {
 	if !ok {
 		return o
 	}
+	before := len(*d.Errs)
+	defer func() {
+		for _, target := range into {
+			v, judges := target.(Validator)
+			if judges && !reflect.ValueOf(target).IsNil() && len(*d.Errs) == before {
+				v.Validate(d, o)
+			}
+		}
+	}()
 	var meant []string // required keys that a misspelt one stands for
 	for _, e := range entries {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == e.Key })

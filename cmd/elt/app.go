@@ -14,6 +14,7 @@ import (
 	activateall "elt/activate/all"
 	"elt/extract"
 	extractall "elt/extract/all"
+	"elt/internal/alert"
 	"elt/internal/project"
 	"elt/internal/report"
 	"elt/internal/retry"
@@ -35,6 +36,9 @@ type app struct {
 	wrap func(warehouse.Driver) warehouse.Driver
 	// unsaid are warnings that --quiet holds back.
 	unsaid []string
+	// watch is what was seen of the run that this command has made; nil: none began.
+	watch     *watch
+	heartbeat *heartbeat // of the job that runs; nil: none is called
 }
 
 // run executes one command line and returns its exit code.
@@ -137,7 +141,7 @@ func (a *app) kinds() []project.Kind {
 	for _, k := range a.destinations() {
 		kinds = append(kinds, project.Kind{Name: k.Name, Connection: k.Connection, Sync: k.Sync})
 	}
-	return kinds
+	return append(kinds, project.Kind{Name: alert.SlackType, Connection: func() any { return &alert.Connection{} }, Tells: true})
 }
 
 func (a *app) root() *cobra.Command {

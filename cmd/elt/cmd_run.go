@@ -93,16 +93,25 @@ func (a *app) doRun(ctx context.Context, args []string, f runFlags) error {
 		return err
 	}
 	err = a.tryRun(ctx, args, f)
+	if a.watch == nil && err != nil {
+		a.tellNotStarted(ctx, f.job, err)
+	}
+	failure := err
 	if err != nil && ctx.Err() == nil && forgive[exitCode(err)] {
 		a.tell(err)
-		return nil
+		err = nil
 	}
+	a.heartbeat.end(ctx, exitCode(err), a.redact(heartbeatBody(a.watch, failure)))
 	return err
 }
 
 func (a *app) tryRun(ctx context.Context, args []string, f runFlags) (err error) {
-	s, err := a.open(ctx, false)
+	s, err := a.load()
 	if err != nil {
+		return err
+	}
+	a.heartbeat = a.startHeartbeat(ctx, s.project, s.target, f.job)
+	if s, err = a.openWarehouse(ctx, s, false); err != nil {
 		return err
 	}
 	defer func() { joinErr(&err, s.close()) }()
@@ -149,11 +158,16 @@ func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, ste
 	if err != nil {
 		return end, err
 	}
-	logged := report.NewJSON(log)
+	logged, seen := report.NewJSON(log), &watch{job: job}
+	sink := report.NewMany(a.printer(s), logged, seen)
 	end, err = p.Run(ctx, steps, pipeline.RunOptions{
-		Parallel: parallel(s.target), Retries: 3, Backoff: a.backoff, Drain: drain, Sink: report.NewMany(a.printer(s), logged), Command: command, Job: job,
+		Parallel: parallel(s.target), Retries: 3, Backoff: a.backoff, Drain: drain, Sink: sink, Command: command, Job: job,
 		Log: filepath.Join(".elt", "logs", p.RunID+".jsonl"), Warehouse: shown, Exit: statusExit,
 	})
+	if !seen.began.IsZero() {
+		a.watch = seen
+		a.tellPeople(ctx, s, seen, sink.Emit)
+	}
 	if lerr := logged.Err(); lerr != nil {
 		err = errors.Join(err, fmt.Errorf("the log of the run is incomplete: %w\n     make room for it; what ran is recorded in the warehouse: elt runs", lerr))
 	}

@@ -130,7 +130,7 @@ func (h *Webhook) post(ctx context.Context, body []byte) error {
 		return judged(reply)
 	case errors.As(err, &failed) && failed.Permanent():
 		return err
-	case errors.As(err, &failed) && !failed.Sent && ctx.Err() == nil:
+	case errors.As(err, &failed) && !failed.Sent:
 		return retry.AsTransient(err)
 	}
 	return retry.AsTransient(&UnsureError{Err: err})

@@ -52,6 +52,7 @@ type Event struct {
 	Step     *Step     `json:"step,omitempty"`
 	Progress *Progress `json:"progress,omitempty"`
 	End      *End      `json:"end,omitempty"`
+	Alert    *Alert    `json:"alert,omitempty"`
 }
 
 // Start opens a run.
@@ -89,6 +90,13 @@ type End struct {
 	Took   time.Duration `json:"took"`
 	AsOf   time.Time     `json:"as_of,omitzero"`
 	Log    string        `json:"log,omitempty"`
+}
+
+// Alert tells, after the end of a run, that somebody was told of it, or could not be.
+type Alert struct {
+	To       string `json:"to"`                 // the connection
+	Subjects int    `json:"subjects,omitempty"` // in the message
+	Error    string `json:"error,omitempty"`    // why it was not delivered
 }
 
 // Sink takes events, in order, from one goroutine at a time.

@@ -54,8 +54,18 @@ func (l *loader) alert(it item) {
 	var keys alertKeys
 	o := it.d.Struct(it.value, &keys)
 	events := []string{"failed", "stale", "held", "recovered"}
-	if keys.To != "" && l.p.Connections[keys.To] == nil {
+	to := l.p.Connections[keys.To]
+	switch {
+	case keys.To == "": // told as missing
+	case to == nil:
 		l.unknownConnection(it.d, o.At("to"), keys.To)
+	case l.kinds[to.Type].later:
+		l.note(it.d, it.pos, fmt.Sprintf("alerts to type %q are not sent yet", to.Type), "elt status and the exit code of elt run tell the same")
+	case l.kinds[to.Type].known() && !l.kinds[to.Type].tells:
+		it.d.FailAt(o.At("to"), fmt.Sprintf("type %q of connection %q takes no alerts", to.Type, keys.To), "a connection of type "+yamlx.OneOf(l.kinds.telling()), "")
+	}
+	if i := slices.IndexFunc(l.p.Alerts, func(a Alert) bool { return a.To == keys.To }); i >= 0 && keys.To != "" {
+		it.d.FailAt(o.At("to"), fmt.Sprintf("connection %q is told twice", keys.To), "one entry for each connection, with all of when; the other is at "+l.p.Alerts[i].Pos.String(), "")
 	}
 	if e := o.Get("when"); e != nil {
 		for i, n := range it.d.Items(e.Value) {
@@ -67,6 +77,5 @@ func (l *loader) alert(it item) {
 	if len(keys.When) == 0 {
 		keys.When = events
 	}
-	l.note(it.d, it.pos, "alerts are not sent yet", "elt status and the exit code of elt run tell the same")
-	l.p.Alerts = append(l.p.Alerts, Alert{To: keys.To, When: keys.When, Pos: it.pos})
+	l.p.Alerts = append(l.p.Alerts, Alert{To: keys.To, Connection: to, When: keys.When, RepeatAfter: keys.RepeatAfter, Pos: it.pos})
 }

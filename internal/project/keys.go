@@ -181,13 +181,14 @@ type jobKeys struct {
 	Overlap    string        `yaml:"overlap" jsonschema:"enum=skip,enum=queue_one,enum=queue_all,enum=cancel_running,default=skip,description=What happens when a run of the job is still on: the new one is skipped; one waits and any more are skipped; all wait; the old one is cancelled"`
 	Timeout    time.Duration `yaml:"timeout" jsonschema:"description=The longest that a run may take such as 2h; then it is cancelled and has failed"`
 	Retries    int           `yaml:"retries" jsonschema:"minimum=0,default=3,description=How often a step is tried again whose error may pass"`
-	CompleteBy string        `yaml:"complete_by" jsonschema:"description=Time of day by which it must be done; such as 06:00" later:"nobody is told of a late run"`
-	Heartbeat  secret.String `yaml:"heartbeat" jsonschema:"description=Address that is called at start and end" later:"no address is called"`
+	CompleteBy string        `yaml:"complete_by" jsonschema:"description=Time of day by which a run of it must be done such as 06:00; after it alerts tell that it is stale and elt status --fail-if-stale fails"`
+	Heartbeat  secret.String `yaml:"heartbeat" jsonschema:"description=Address that elt run --job NAME calls at its start and its end where push is live; in the protocol of healthchecks.io: /start and /EXITCODE are put behind it"`
 	Owner      string        `yaml:"owner" jsonschema:"description=Who answers for it; for people"`
 	Runbook    string        `yaml:"runbook" jsonschema:"description=Where it says what to do when it fails; for people"`
 }
 
 type alertKeys struct {
-	To   string   `yaml:"to" jsonschema:"required,description=Name of the connection that is told"`
-	When []string `yaml:"when" jsonschema:"description=What is told: failed; stale; held; recovered; all four by default"`
+	To          string        `yaml:"to" jsonschema:"required,description=Name of the connection that is told"`
+	When        []string      `yaml:"when" jsonschema:"description=What is told: failed; stale; held; recovered; all four by default"`
+	RepeatAfter time.Duration `yaml:"repeat_after" jsonschema:"description=Tell what is still in trouble again after this long such as 24h; by default it is told once"`
 }

@@ -14,9 +14,12 @@ import (
 // kind is everything that connectors of one name take, reading and writing.
 type kind struct {
 	connection, source, stream, sync func() any
-	reads, writes                    bool
+	reads, writes, tells             bool
 	later                            bool // known, but not in this program yet
 }
+
+// known reports whether there is such a type: an unknown one is told where it stands.
+func (k kind) known() bool { return k.reads || k.writes || k.tells }
 
 type kinds map[string]kind
 
@@ -30,7 +33,8 @@ func kindsByName(list []Kind) kinds {
 		have.stream = first(have.stream, k.Stream)
 		have.sync = first(have.sync, k.Sync)
 		have.reads = have.reads || k.Source != nil || k.Stream != nil
-		have.writes = have.writes || k.Sync != nil || k.Source == nil && k.Stream == nil
+		have.writes = have.writes || k.Sync != nil || k.Source == nil && k.Stream == nil && !k.Tells
+		have.tells = have.tells || k.Tells
 		all[k.Name] = have
 	}
 	for _, name := range laterTypes() {
@@ -44,7 +48,7 @@ func kindsByName(list []Kind) kinds {
 // laterTypes are types that a project may already name in its connections, so
 // that it is validated as a whole, though this program cannot open them yet.
 func laterTypes() []string {
-	return []string{"hubspot", "salesforce", "slack", "webhook", "http", "mysql", "kafka", "smtp"}
+	return []string{"hubspot", "salesforce", "webhook", "http", "mysql", "kafka", "smtp"}
 }
 
 func first(a, b func() any) func() any {
@@ -73,6 +77,11 @@ func (k kinds) connectable() []string {
 
 func (k kinds) readable() []string {
 	return k.names(func(one kind) bool { return !one.later && one.reads })
+}
+
+// telling are the types that alerts go to.
+func (k kinds) telling() []string {
+	return k.names(func(one kind) bool { return !one.later && one.tells })
 }
 
 func (k kinds) writable() []string {

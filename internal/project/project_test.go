@@ -35,6 +35,10 @@ type filesSource struct {
 	} `yaml:"csv"`
 }
 
+type chat struct {
+	URL secret.String `yaml:"url" jsonschema:"required,description=Address of the incoming webhook"`
+}
+
 type fileConnection struct {
 	Path string `yaml:"path"`
 }
@@ -48,6 +52,7 @@ func kinds() []project.Kind {
 		{Name: "postgres", Connection: func() any { return &pgConnection{} }, Stream: func() any { return &pgStream{} }},
 		{Name: "files", Source: func() any { return &filesSource{} }},
 		{Name: "file", Connection: func() any { return &fileConnection{} }, Sync: func() any { return &fileSync{} }},
+		{Name: "slack", Connection: func() any { return &chat{} }, Tells: true},
 	}
 }
 
@@ -212,7 +217,7 @@ func TestEveryKeyArrives(t *testing.T) {
 	if s := p.Syncs["keyed"]; s.Mode != "upsert" || !s.Config.(*fileSync).Pretty || s.Guards["max_delete"] != "0" {
 		t.Errorf("the sync: %+v", s)
 	}
-	if len(p.Alerts[0].When) != 4 || p.Jobs["hourly"].Run[0] != "tag:core+" || p.Jobs["sunday"].Run[0] != "all" {
+	if p.Alerts[0].RepeatAfter != 24*time.Hour || p.Jobs["hourly"].Run[0] != "tag:core+" || p.Jobs["sunday"].Run[0] != "all" {
 		t.Errorf("defaults: %+v %+v", p.Alerts, p.Jobs)
 	}
 }

@@ -28,7 +28,7 @@ func Schema(list []Kind) ([]byte, error) {
 	m.put(root, "identities", "How an entity of ours is found in each destination; does not act yet", m.named(m.identity()))
 	m.put(root, "syncs", "Models that are pushed to destinations", m.named(m.syncs()...))
 	m.put(root, "jobs", "Selections with a schedule", m.named(m.of(jobKeys{})))
-	m.put(root, "alerts", "Who is told of what; does not act yet", list1(m.of(alertKeys{})))
+	m.put(root, "alerts", "Who is told of what, once per change of state: one entry for each connection; sent where push is live", list1(m.of(alertKeys{})))
 	out, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write the schema: %w", err)

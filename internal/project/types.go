@@ -149,9 +149,11 @@ type Job struct {
 
 // Alert says who is told of what.
 type Alert struct {
-	To   string
-	When []string
-	Pos  Pos
+	To          string
+	Connection  *Connection
+	When        []string      // failed, stale, held, recovered
+	RepeatAfter time.Duration // 0: what is told once is not told again
+	Pos         Pos
 }
 
 // Pos is a place in a file of the project, whose name is relative to it.
@@ -184,11 +186,13 @@ type Match struct {
 // Kind is what a connector lets a project say; it mirrors the kinds of extract
 // and activate without importing them. A nil func takes no keys. A kind with
 // Source or Stream can be read; one with Sync, or with neither of them, can be
-// written to. Kinds of one name are one type that can do both.
+// written to, unless it Tells: then it is a chat, which alerts go to. Kinds of one
+// name are one type that can do both.
 type Kind struct {
 	Name       string
 	Connection func() any
 	Source     func() any
 	Stream     func() any
 	Sync       func() any
+	Tells      bool
 }

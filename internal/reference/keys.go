@@ -109,7 +109,8 @@ func (s *section) rows() []row {
 
 func (s *section) row(key string) row {
 	r := row{key: key, required: "yes"}
-	var labels, all, words, later []string
+	var labels, all, words, later, texts []string
+	said := map[string][]string{} // by description, the variants that have it
 	for _, v := range s.variants {
 		p, ok := v.schema.Properties.Get(key)
 		if v.label != "" && v.label != Later {
@@ -123,7 +124,11 @@ func (s *section) row(key string) row {
 			continue
 		}
 		labels = once(labels, v.label)
-		r.kind, r.description = kindOf(p), p.Description
+		r.kind = kindOf(p)
+		if said[p.Description] == nil {
+			texts = append(texts, p.Description)
+		}
+		said[p.Description] = once(said[p.Description], v.label)
 		if p.Default != nil {
 			r.def = fmt.Sprintf("`%v`", p.Default)
 		}
@@ -136,9 +141,12 @@ func (s *section) row(key string) row {
 			r.required = ""
 		}
 	}
-	if len(labels) < len(all) {
-		r.description = "(" + strings.Join(labels, ", ") + ") " + r.description
+	for i, text := range texts {
+		if len(texts) > 1 || len(labels) < len(all) { // it is not the same for all
+			texts[i] = "(" + strings.Join(said[text], ", ") + ") " + text
+		}
 	}
+	r.description = strings.Join(texts, "; ")
 	r.allowed = strings.Join(words, ", ")
 	if len(later) > 0 {
 		r.allowed += "; taken, but not opened yet: " + strings.Join(later, ", ")

@@ -301,9 +301,9 @@ func TestWindowsSlotsAlerts(t *testing.T) {
 		same(t, false)(s.ClaimSlot(ctx, state.Slot{Job: "nightly", At: at, Status: "missed"}, at))
 		same(t, []state.Slot{slot})(s.Slots(ctx, "nightly", 9))
 		alert := state.Alert{Subject: "chat/shop.orders", State: "failed", Since: at}
-		ok(t, s.SaveAlert(ctx, alert))
+		ok(t, s.SaveAlerts(ctx, []state.Alert{alert}))
 		alert.ToldAt, alert.Detail = at, "d"
-		ok(t, s.SaveAlert(ctx, alert))
+		ok(t, s.SaveAlerts(ctx, []state.Alert{alert}))
 		same(t, []state.Alert{alert})(s.Alerts(ctx))
 	})
 }

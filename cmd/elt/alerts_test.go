@@ -1,0 +1,354 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"elt/internal/testdb"
+)
+
+// fakeChat is a chat on loopback. It keeps the plain text of every message that it
+// takes, and refuses what Slack would.
+type fakeChat struct {
+	url  string
+	mu   sync.Mutex
+	got  []string
+	down int // the status that it answers with; 0: it takes messages
+}
+
+func newFakeChat(t *testing.T) *fakeChat {
+	t.Helper()
+	c := &fakeChat{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		var p struct {
+			Text   string            `json:"text"`
+			Blocks []json.RawMessage `json:"blocks"`
+		}
+		switch {
+		case c.down != 0:
+			w.WriteHeader(c.down)
+		case json.Unmarshal(body, &p) != nil || p.Text == "" || len(p.Blocks) > 50:
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, "invalid_payload")
+		default:
+			c.got = append(c.got, p.Text)
+			fmt.Fprint(w, "ok")
+		}
+	}))
+	t.Cleanup(srv.Close)
+	c.url = srv.URL + "/services/T0/B0/s3cr3t-hook"
+	return c
+}
+
+func (c *fakeChat) set(status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down = status
+}
+
+// take returns the messages since the last call.
+func (c *fakeChat) take() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	got := c.got
+	c.got = nil
+	return got
+}
+
+// alertProject is a stream with checks, a model that reads it, and a job; keys are
+// added to its file.
+func alertProject(t *testing.T, engine string, chat *fakeChat, keys string) (dir, addr string) {
+	t.Helper()
+	dir = filepath.Join(quickDir(t), "project")
+	for name, text := range map[string]string{
+		"data/a.csv":         "id,n,email\n1,1,ann@example.test\n2,2,bob@example.test\n",
+		"models/marts/m.sql": "select id, n from \"in\".things",
+		"elt.yaml": `version: 1
+name: tiny
+timezone: Europe/Berlin
+owner: data-team
+targets:
+  dev: {warehouse: "${env:WAREHOUSE}", push: live}
+connections:
+  chat: {type: slack, url: "` + chat.url + `"}
+sources:
+  in:
+    type: files
+    path: data/*.csv
+    streams:
+      things: {load: replace, pii: {email: email}, columns: {id: BIGINT, n: BIGINT}, checks: [{range: {column: n, min: 0}}, {unique: id}]}
+` + keys,
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if engine == "postgres" {
+		return dir, testdb.URL(t)
+	}
+	return dir, "duckdb:wh.duckdb"
+}
+
+const (
+	goodThings  = "id,n,email\n1,1,ann@example.test\n2,2,bob@example.test\n"
+	badThings   = "id,n,email\n1,1,ann@example.test\n2,-5,bob@example.test\n"
+	otherThings = "id,n,email\n1,1,ann@example.test\n1,2,bob@example.test\n"
+	told        = "alerts: [{to: chat}]\njobs: {nightly: {schedule: \"0 2 * * *\", run: all, runbook: wiki/nightly}}\n"
+)
+
+// runs writes the data, runs, and wants the exit code and parts of the one message
+// that the chat gets; no parts: it gets none.
+func (c *fakeChat) runs(t *testing.T, dir, addr, things string, exit int, parts ...string) (stderr string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "data", "a.csv"), []byte(things), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	code, out := elt(t, dir, addr, &errs, nil, "run")
+	if code != exit {
+		t.Fatalf("exit %d, want %d\n%s\n%s", code, exit, out, errs.String())
+	}
+	got := c.take()
+	if len(parts) == 0 && len(got) > 0 || len(parts) > 0 && len(got) != 1 {
+		t.Errorf("%d messages:\n%s\nwant %q", len(got), strings.Join(got, "\n---\n"), parts)
+	}
+	for _, part := range parts {
+		if len(got) == 1 && !strings.Contains(got[0], part) {
+			t.Errorf("the message lacks %q:\n%s", part, got[0])
+		}
+	}
+	for _, text := range append(got, errs.String(), out) {
+		if strings.Contains(text, "s3cr3t") || strings.Contains(text, "@example.test") {
+			t.Errorf("a secret or a personal value is told:\n%s", text)
+		}
+	}
+	return errs.String()
+}
+
+// A failure is told once with what a person needs, again when something else fails, and its
+// recovery once.
+func TestInvariant12AlertsAreToldOncePerChange(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []string{"duckdb", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			chat := newFakeChat(t)
+			dir, addr := alertProject(t, engine, chat, told)
+			chat.runs(t, dir, addr, goodThings, exitOK)
+			chat.runs(t, dir, addr, badThings, exitCheck, "in.things: range(n): 1 row, expected at least 0", "Observed: range(n): 1 row",
+				"in.things still serves the data of ", "Blocked: 1: marts.m", "job nightly", "elt logs ", "elt show in.things --failed", "Owner: data-team", "tiny · dev · run ")
+			chat.runs(t, dir, addr, badThings, exitCheck)
+			chat.runs(t, dir, addr, otherThings, exitCheck, "in.things: unique(id): 2 rows, expected each value once")
+			chat.runs(t, dir, addr, otherThings, exitCheck)
+			chat.runs(t, dir, addr, goodThings, exitOK, "in.things: recovered after ")
+			chat.runs(t, dir, addr, goodThings, exitOK)
+		})
+	}
+}
+
+// A chat that is down changes no run; the next one that reaches it tells.
+func TestInvariant12AChatOutageChangesNoRun(t *testing.T) {
+	t.Parallel()
+	chat := newFakeChat(t)
+	dir, addr := alertProject(t, "duckdb", chat, told)
+	chat.runs(t, dir, addr, goodThings, exitOK)
+	chat.set(http.StatusInternalServerError)
+	errs := chat.runs(t, dir, addr, badThings, exitCheck)
+	if !strings.Contains(errs, "warning: chat could not be told, the next run tells it: 500 Internal Server Error") {
+		t.Errorf("nobody hears of the outage:\n%s", errs)
+	}
+	_, log := said(t, dir, addr, "logs")
+	if !strings.Contains(log, `"alert":{"to":"chat","subjects":1,"error":"500 Internal Server Error`) {
+		t.Errorf("the log of the run lacks it:\n%s", log)
+	}
+	_, rows := said(t, dir, addr, "query", "select subject, state, told_at from _elt.alert")
+	if !strings.Contains(rows, "chat: in.things") || !strings.Contains(rows, "failed") {
+		t.Error(rows)
+	}
+	chat.set(0)
+	chat.runs(t, dir, addr, badThings, exitCheck, "in.things: range(n): 1 row, expected at least 0")
+	chat.set(http.StatusTooManyRequests)
+	chat.runs(t, dir, addr, goodThings, exitOK)
+	chat.set(0)
+	chat.runs(t, dir, addr, goodThings, exitOK, "in.things: recovered after ")
+	_, runs := said(t, dir, addr, "runs")
+	if strings.Count(runs, "check") != 2 || strings.Count(runs, "ok") != 3 {
+		t.Errorf("runs ended otherwise:\n%s", runs)
+	}
+}
+
+// A laptop harms nobody: with push: fake the same message goes to a file.
+func TestAlertsOfAFakePushGoToAFile(t *testing.T) {
+	t.Parallel()
+	chat := newFakeChat(t)
+	dir, addr := alertProject(t, "duckdb", chat, told)
+	rewrite(t, filepath.Join(dir, "elt.yaml"), "push: live", "push: fake")
+	chat.runs(t, dir, addr, badThings, exitCheck)
+	text, err := os.ReadFile(filepath.Join(dir, ".elt", "fake", "dev", "chat", "alerts.jsonl"))
+	if err != nil || !strings.Contains(string(text), "range(n): 1 row") {
+		t.Errorf("%v %s", err, text)
+	}
+}
+
+func rewrite(t *testing.T, file, old, now string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, []byte(strings.Replace(string(text), old, now, 1)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A run of a job that cannot begin is told once too, though its state cannot be
+// read, and so is the first that begins again. A person who runs by hand sees it.
+func TestAJobThatCannotStartIsTold(t *testing.T) {
+	t.Parallel()
+	chat := newFakeChat(t)
+	dir, addr := alertProject(t, "duckdb", chat, told)
+	down := "postgres://nobody:s3cr3t@127.0.0.1:1/none"
+	job := func(addr string, exit int) []string {
+		t.Helper()
+		var errs bytes.Buffer
+		if code, out := elt(t, dir, addr, &errs, nil, "run", "--job", "nightly"); code != exit {
+			t.Fatalf("exit %d, want %d\n%s\n%s", code, exit, out, errs.String())
+		}
+		return chat.take()
+	}
+	wantSaid(t, dir, down, exitTryAgain, "run")
+	if got := chat.take(); len(got) > 0 {
+		t.Errorf("a run by hand is told: %q", got)
+	}
+	got := job(down, exitTryAgain)
+	if len(got) != 1 || !strings.Contains(got[0], "start of job nightly: could not start: ") || !strings.Contains(got[0], "elt doctor") || !strings.Contains(got[0], "Runbook: wiki/nightly") || strings.Contains(got[0], "s3cr3t") {
+		t.Errorf("%q", got)
+	}
+	if got := job(down, exitTryAgain); len(got) > 0 {
+		t.Errorf("told again: %q", got)
+	}
+	if got := job(addr, exitOK); len(got) != 1 || !strings.Contains(got[0], "start of job nightly: recovered after ") {
+		t.Errorf("%q", got)
+	}
+	if got := job(addr, exitOK); len(got) > 0 {
+		t.Errorf("told again: %q", got)
+	}
+}
+
+// pings is a watcher that keeps the calls of a heartbeat: path and body.
+type pings struct {
+	url string
+	mu  sync.Mutex
+	got []string
+	rid []string
+}
+
+func newPings(t *testing.T, status int) *pings {
+	t.Helper()
+	p := &pings{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.got, p.rid = append(p.got, r.URL.Path+" "+string(body)), append(p.rid, r.URL.Query().Get("rid"))
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(srv.Close)
+	p.url = srv.URL + "/ping/s3cr3t-uuid"
+	return p
+}
+
+func TestHeartbeat(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		things string
+		addr   string // "": the usual one
+		status int
+		exit   int
+		calls  []string
+	}{
+		"a good run":                     {goodThings, "", 200, exitOK, []string{"/start ", " run R: ok, exit 0\n"}},
+		"a failed check":                 {badThings, "", 200, exitCheck, []string{"/start ", "/3 run R: check, exit 3\nin.things check failed\nmarts.m blocked failed\n"}},
+		"a watcher that is out of order": {goodThings, "", 500, exitOK, []string{"/start ", "/start ", " run R: ok, exit 0\n", " run R: ok, exit 0\n"}},
+		"a warehouse that is down":       {goodThings, "postgres://nobody@127.0.0.1:1/none", 200, exitTryAgain, []string{"/start ", "/75 the run could not start: "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPings(t, c.status)
+			dir, addr := alertProject(t, "duckdb", newFakeChat(t), `jobs: {nightly: {heartbeat: "`+p.url+"\"}}\n")
+			if c.addr != "" {
+				addr = c.addr
+			}
+			if err := os.WriteFile(filepath.Join(dir, "data", "a.csv"), []byte(c.things), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var errs bytes.Buffer
+			if code, out := elt(t, dir, addr, &errs, nil, "run", "--job", "nightly"); code != c.exit {
+				t.Fatalf("exit %d, want %d\n%s\n%s", code, c.exit, out, errs.String())
+			}
+			if len(p.got) != len(c.calls) {
+				t.Fatalf("calls %q, want %q", p.got, c.calls)
+			}
+			for i, call := range p.got {
+				call = strings.TrimPrefix(call, "/ping/s3cr3t-uuid")
+				if at := strings.Index(call, "run "); at >= 0 && len(call) > at+10 && call[at+10] == ':' {
+					call = call[:at+4] + "R" + call[at+10:]
+				}
+				if !strings.HasPrefix(call, c.calls[i]) {
+					t.Errorf("call %d is %q, want %q", i, call, c.calls[i])
+				}
+			}
+			slices.Sort(p.rid)
+			if rids := slices.Compact(p.rid); len(rids) != 1 || len(rids[0]) != 36 {
+				t.Errorf("run ids %q, want one UUID", rids)
+			}
+			if strings.Contains(errs.String(), "s3cr3t") || (c.status != 200) != strings.Contains(errs.String(), "heartbeat of job nightly") {
+				t.Errorf("stderr: %s", errs.String())
+			}
+		})
+	}
+}
+
+// Without --job, or with a push that is not live, the watcher hears nothing.
+func TestHeartbeatOfLiveJobsAlone(t *testing.T) {
+	t.Parallel()
+	p := newPings(t, 200)
+	dir, addr := alertProject(t, "duckdb", newFakeChat(t), `jobs: {nightly: {heartbeat: "`+p.url+"\"}}\n")
+	wantSaid(t, dir, addr, exitOK, "run")
+	rewrite(t, filepath.Join(dir, "elt.yaml"), "push: live", "push: fake")
+	wantSaid(t, dir, addr, exitOK, "run|--job|nightly")
+	if len(p.got) > 0 {
+		t.Errorf("calls %q", p.got)
+	}
+}
+
+// An interrupted run tells nobody: the next one sees how things are.
+func TestAnInterruptedRunTellsNobody(t *testing.T) {
+	t.Parallel()
+	chat := newFakeChat(t)
+	dir, addr := alertProject(t, "duckdb", chat, told)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var errs bytes.Buffer
+	eltContext(ctx, dir, addr, &errs, nil, "run", "--job", "nightly")
+	if got := chat.take(); len(got) > 0 {
+		t.Errorf("%q", got)
+	}
+}

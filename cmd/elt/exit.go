@@ -89,8 +89,10 @@ func statusExit(steps []event.Step, failed error) (event.Status, int) {
 		return event.Unfinished, exitUnfinished
 	case seen[event.Failed]:
 		return event.Failed, exitTryAgain
-	case failed != nil: // a step that could not be recorded, or never ran
+	case failed != nil && !tryAgain(failed): // a step that could not be recorded, or never ran
 		return event.Failed, exitFailed
+	case failed != nil:
+		return event.Failed, exitTryAgain
 	default:
 		return event.OK, exitOK
 	}

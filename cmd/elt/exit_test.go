@@ -24,6 +24,7 @@ func TestStatusExit(t *testing.T) {
 	}{
 		{[]event.Status{event.OK}, nil, event.OK, exitOK},
 		{[]event.Status{event.OK}, boom, event.Failed, exitFailed}, // it could not be recorded
+		{[]event.Status{event.OK, event.Blocked}, errors.Join(away), event.Failed, exitTryAgain},
 		{[]event.Status{event.Failed, event.CheckFailed}, errors.Join(boom), event.Failed, exitFailed},
 		{[]event.Status{event.Failed}, errors.Join(unknown), event.Failed, exitTryAgain},
 		{[]event.Status{event.Failed, event.Failed}, errors.Join(unknown, boom), event.Failed, exitFailed},

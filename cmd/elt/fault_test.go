@@ -143,6 +143,13 @@ func emptied(t, all *testing.T, engine string, used chan string) (addr string) {
 		addr = testdb.URL(all)
 	}
 	t.Cleanup(func() { used <- addr })
+	empty(t, addr)
+	return addr
+}
+
+// empty drops what runs of the cases make.
+func empty(t *testing.T, addr string) {
+	t.Helper()
 	conn, err := pgx.Connect(t.Context(), addr)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +158,6 @@ func emptied(t, all *testing.T, engine string, used chan string) (addr string) {
 	if err := errors.Join(err, conn.Close(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	return addr
 }
 
 // failAt runs a new project with a fault at one call and then without, and wants

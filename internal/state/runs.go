@@ -56,10 +56,12 @@ func (s *Store) StartRun(ctx context.Context, r Run) error {
 
 // EndRun records how run r.ID ended: its Status, Exit, EndedAt, AsOf, Error and Log.
 func (s *Store) EndRun(ctx context.Context, r Run) error {
-	err := s.update(ctx, `UPDATE _elt.run SET status = $4, exit_code = $5, ended_at = $6, error = $7,
+	err := persist(ctx, func() error {
+		return s.update(ctx, `UPDATE _elt.run SET status = $4, exit_code = $5, ended_at = $6, error = $7,
 		as_of = coalesce($8, as_of), log = CASE WHEN $9 = '' THEN log ELSE $9 END
 		WHERE project = $1 AND target = $2 AND id = $3`,
-		s.project, s.target, r.ID, r.Status, int64(r.Exit), stamp(r.EndedAt), r.Error, stamp(r.AsOf), r.Log)
+			s.project, s.target, r.ID, r.Status, int64(r.Exit), stamp(r.EndedAt), r.Error, stamp(r.AsOf), r.Log)
+	})
 	if err != nil {
 		return fmt.Errorf("record the end of run %s: %w", r.ID, err)
 	}

@@ -6,8 +6,10 @@ package state
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"time"
 
+	"elt/internal/retry"
 	"elt/internal/rows"
 	"elt/internal/warehouse"
 )
@@ -51,6 +53,26 @@ func (s *Store) update(ctx context.Context, q string, args ...any) error {
 		_, err := tx.Exec(ctx, q, args...)
 		return err
 	})
+}
+
+// persist writes what has happened already, which is no reason to fail for a
+// connection that breaks just then. write is one [warehouse.DB.Update], which says
+// with such an error that it did nothing.
+func persist(ctx context.Context, write func() error) error {
+	const tries = 4
+	backoff := retry.Backoff{Base: 50 * time.Millisecond, Max: time.Second}
+	for try := 1; ; try++ {
+		err := write()
+		class, _ := retry.Of(err)
+		if err == nil || class != retry.Transient || try == tries || errors.Is(err, warehouse.ErrCommitUnknown) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(backoff.Wait(try, 0)):
+		}
+	}
 }
 
 // each reads rows; $1 and $2 of q are project and target.

@@ -27,7 +27,9 @@ type StepRecord struct {
 
 // SaveStep records a step of a run; a later record of the same step replaces it.
 func (s *Store) SaveStep(ctx context.Context, r StepRecord) error {
-	err := s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error { return s.saveStep(ctx, tx, r) })
+	err := persist(ctx, func() error {
+		return s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error { return s.saveStep(ctx, tx, r) })
+	})
 	if err != nil {
 		return fmt.Errorf("record step %s of run %s: %w", r.Name, r.RunID, err)
 	}

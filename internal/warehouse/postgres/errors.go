@@ -162,9 +162,9 @@ func (d *Driver) connectError(ctx context.Context, err error) error {
 	var certificate *tls.CertificateVerificationError
 	var network net.Error
 	switch {
-	case ctx.Err() != nil:
-		out.Kind = warehouse.KindOther
-		out.Err = fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), err)
+	case ctx.Err() != nil: // also by a lock that was lost, which may pass
+		out.Kind = warehouse.KindOf(context.Cause(ctx))
+		out.Err = fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), context.Cause(ctx))
 	case errors.As(err, &pg):
 		out.Kind, out.Hint = kindOf(pg.Code), d.connectHint(pg.Code)
 		out.Err = fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), detailed(&serverError{pg}, pg))

@@ -44,7 +44,7 @@ func answers(setup string) activatetest.Answers {
 }
 
 // keys decodes the keys of a sync or a connection as a project does.
-func keys(t *testing.T, text string, into any) error {
+func keys(t testing.TB, text string, into any) error {
 	t.Helper()
 	var errs yamlx.Errors
 	file, bad := yamlx.Parse("elt.yaml", []byte(text), []byte(text))
@@ -59,7 +59,7 @@ func keys(t *testing.T, text string, into any) error {
 	return nil
 }
 
-func config(t *testing.T, base, conn, sync string) activate.Config {
+func config(t testing.TB, base, conn, sync string) activate.Config {
 	t.Helper()
 	c := activate.Config{Connection: &http.Connection{}, Sync: &http.Sync{}, Object: "things", Key: []string{"id"}, Dir: t.TempDir()}
 	if err := keys(t, "url: "+base+"\n"+conn, c.Connection); err != nil {
@@ -71,7 +71,7 @@ func config(t *testing.T, base, conn, sync string) activate.Config {
 	return c
 }
 
-func open(t *testing.T, c activate.Config) activate.Connector {
+func open(t testing.TB, c activate.Config) activate.Connector {
 	t.Helper()
 	conn, err := http.Kind().Open(context.Background(), c)
 	if err != nil {

@@ -190,15 +190,16 @@ func splice(buf *bytes.Buffer, object json.RawMessage, name string) {
 
 // quote appends a JSON string. Ids need no escapes; what does is rare.
 func quote(buf *bytes.Buffer, text string) {
-	plain := !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f || r == '"' || r == '\\' })
-	if plain {
-		buf.WriteByte('"')
-		buf.WriteString(text)
-		buf.WriteByte('"')
-		return
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			out, _ := json.Marshal(text) // a string always has one
+			buf.Write(out)
+			return
+		}
 	}
-	out, _ := json.Marshal(text) // a string always has one
-	buf.Write(out)
+	buf.WriteByte('"')
+	buf.WriteString(text)
+	buf.WriteByte('"')
 }
 
 // member is the text of a member of a JSON object; nil where there is none.

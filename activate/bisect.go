@@ -13,7 +13,6 @@ type flight struct {
 	s       *sender
 	rows    []row
 	results []settled
-	after   time.Duration // the longest wait that the last calls asked for
 }
 
 // batch pushes one batch, and again what may be tried again, until every row
@@ -26,8 +25,7 @@ func (s *sender) batch(ctx context.Context, list []row) []settled {
 		pending[i] = i
 	}
 	for try := 1; ; try++ {
-		f.after = 0
-		if pending = f.deliver(ctx, pending); len(pending) == 0 || !s.wait(ctx, try, f.after) {
+		if pending = f.deliver(ctx, pending); len(pending) == 0 || !s.wait(ctx, try) {
 			break
 		}
 	}
@@ -42,7 +40,7 @@ func (s *sender) batch(ctx context.Context, list []row) []settled {
 // taken by the largest call that has no bad one in it. Once sending has stopped,
 // the rows stay as they are.
 func (f *flight) deliver(ctx context.Context, at []int) (again []int) {
-	if f.s.stopped(ctx) {
+	if !f.s.gate(ctx) {
 		return nil
 	}
 	changes := make([]Change, len(at))
@@ -62,12 +60,14 @@ func (f *flight) deliver(ctx context.Context, at []int) (again []int) {
 		}
 		outcomes = []Outcome{{OpID: changes[0].OpID, Status: Rejected, Code: refused.Code, Message: refused.Message}}
 	}
-	return f.note(at, outcomes)
+	return f.note(ctx, at, outcomes)
 }
 
 // note takes the outcomes of one call, in the order of its rows.
-func (f *flight) note(at []int, outcomes []Outcome) (again []int) {
+// What one of them asks to wait for, the whole account waits for.
+func (f *flight) note(ctx context.Context, at []int, outcomes []Outcome) (again []int) {
 	var acked, rejected int64
+	var after time.Duration
 	for i, n := range at {
 		o := outcomes[i]
 		switch o.Status {
@@ -78,10 +78,15 @@ func (f *flight) note(at []int, outcomes []Outcome) (again []int) {
 		}
 		if f.take(&f.results[n], o) {
 			again = append(again, n)
-			f.after = max(f.after, o.After)
+			after = max(after, o.After)
 		}
 	}
 	f.s.count(acked, rejected)
+	if after > 0 {
+		if err := f.s.account.asked(ctx, after); err != nil {
+			f.s.fail(ctx, err)
+		}
+	}
 	return again
 }
 

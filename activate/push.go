@@ -14,9 +14,17 @@ import (
 
 // Options tune a push; the zero Options are right for production.
 type Options struct {
-	Tries   int           // most calls for one change; 0: 4
-	MaxWait time.Duration // longest wait within the run, else the change is deferred; 0: 30 s
-	// Sleep waits between tries; nil: a timer. Tests replace it.
+	Tries int // most tries of one change; 0: 4
+	// MaxWait is the longest wait that a destination may ask for, else what is left
+	// is deferred; 0: 30 s. Waits for the next call that a rate allows are not counted.
+	MaxWait time.Duration
+	// Drain is closed when no more calls should begin: what is left is deferred. nil:
+	// never.
+	Drain <-chan struct{}
+	// Accounts are those of all pushes of this process that run side by side; nil: it
+	// is the only one.
+	Accounts *Accounts
+	// Sleep waits before calls; nil: a timer. Tests replace it.
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Progress is called with the rows dealt with so far; nil: nobody listens.
 	Progress func(rows int64)
@@ -29,8 +37,11 @@ func (o Options) defaults() Options {
 	if o.MaxWait <= 0 {
 		o.MaxWait = 30 * time.Second
 	}
+	if o.Accounts == nil {
+		o.Accounts = &Accounts{}
+	}
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = o.sleep
 	}
 	if o.Progress == nil {
 		o.Progress = func(int64) {}
@@ -38,12 +49,14 @@ func (o Options) defaults() Options {
 	return o
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+func (o Options) sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-o.Drain:
+		return errors.New(interrupted)
 	case <-timer.C:
 		return nil
 	}
@@ -74,24 +87,14 @@ func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, 
 	}
 	p.pushed = true
 	p.definite = p.sync.once() || limits.Replay == IdempotencyKey
-	s := &sender{dest: conn.Destination, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts.defaults()}
-	var after, page int64
-	for after < p.last && !s.stopped(ctx) && !p.deletesWait(after) {
-		to := p.pageEnd(after, limits)
-		list, err := p.page(ctx, after, to, limits)
-		if err != nil {
-			return p.result, p.wrap(err)
-		}
-		if len(list) > 0 {
-			page++
-			if err := p.push(ctx, s, page, after, list); err != nil {
-				return p.result, p.wrap(err)
-			}
-		}
-		after = to
-		s.opts.Progress(p.result.Acked + p.result.Rejected + p.result.Unknown + p.result.Deferred)
+	opts = opts.defaults()
+	s := &sender{dest: conn.Destination, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts,
+		account: opts.Accounts.join(p.store, p.sync.account(), limits.Rates)}
+	after, err := p.pages(ctx, s)
+	if err != nil {
+		return p.result, p.wrap(err)
 	}
-	p.result.Problem, p.result.Barred = s.problem, s.barred
+	p.result.Problem, p.result.Barred, p.result.Resume = s.problem, s.barred, s.resume
 	// The counts are written also after ctx has ended: they are the record of the
 	// interruption.
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
@@ -102,7 +105,37 @@ func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, 
 	if ctx.Err() != nil {
 		return p.result, p.wrap(context.Cause(ctx))
 	}
+	if s.err != nil {
+		return p.result, p.wrap(s.err)
+	}
 	return p.result, nil
+}
+
+// pages pushes page by page and returns the number of the last row that was
+// dealt with.
+func (p *Plan) pages(ctx context.Context, s *sender) (after int64, err error) {
+	defer func() { err = errors.Join(err, s.account.leave(ctx)) }()
+	for page := int64(1); after < p.last && !p.deletesWait(after); page++ {
+		if err := s.account.refresh(ctx); err != nil && ctx.Err() == nil {
+			return after, err
+		}
+		if !s.open(ctx) {
+			break
+		}
+		to := p.pageEnd(after, s.limits)
+		list, err := p.page(ctx, after, to, s.limits)
+		if err != nil {
+			return after, err
+		}
+		if len(list) > 0 {
+			if err := p.push(ctx, s, page, after, list); err != nil {
+				return after, err
+			}
+		}
+		after = to
+		s.opts.Progress(p.result.Acked + p.result.Rejected + p.result.Unknown + p.result.Deferred)
+	}
+	return after, nil
 }
 
 func (p *Plan) wrap(err error) error { return fmt.Errorf("sync %s: %w", p.sync.Name, err) }
@@ -195,10 +228,11 @@ func (p *Plan) resent(replay ReplayClass) string {
 }
 
 // wait sleeps before another try; false when there should be none in this run.
-func (s *sender) wait(ctx context.Context, try int, atLeast time.Duration) bool {
-	if try >= s.opts.Tries || atLeast > s.opts.MaxWait || s.stopped(ctx) {
+// What the destination asked to wait for comes on top, before its next call.
+func (s *sender) wait(ctx context.Context, try int) bool {
+	if try >= s.opts.Tries || s.stopped(ctx) {
 		return false
 	}
 	backoff := retry.Backoff{Base: 200 * time.Millisecond, Max: s.opts.MaxWait}
-	return s.opts.Sleep(ctx, backoff.Wait(try, atLeast)) == nil
+	return s.opts.Sleep(ctx, backoff.Wait(try, 0)) == nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Statuses of a settled row that no destination reports.
@@ -29,18 +30,21 @@ type settled struct {
 // sender pushes batches within the limits of a destination. Its methods may be
 // called side by side.
 type sender struct {
-	dest   Destination
-	limits Limits
-	object string
-	guards Guards
-	opts   Options
+	dest    Destination
+	limits  Limits
+	object  string
+	guards  Guards
+	opts    Options
+	account *account
 
 	mu       sync.Mutex
-	problem  string // why nothing more is sent
-	barred   error  // the destination takes nothing of this sync, whatever it is sent
-	barren   int    // batches in a row of which no row was answered
-	answered int64  // rows that were acknowledged or rejected
-	refused  int64  // of those, the rejected
+	problem  string    // why nothing more is sent
+	resume   time.Time // when that will be over; zero: nobody knows
+	barred   error     // the destination takes nothing of this sync, whatever it is sent
+	err      error     // what went wrong here, not there
+	barren   int       // batches in a row of which no row was answered
+	answered int64     // rows that were acknowledged or rejected
+	refused  int64     // of those, the rejected
 }
 
 // patience is how many batches may go unanswered, one after the other, before
@@ -134,6 +138,9 @@ func (s *sender) fits(list []row) int {
 	return len(list)
 }
 
+// interrupted is why sending stops at a signal.
+const interrupted = "interrupted: the next run sends the rest"
+
 // stop ends sending for a reason; the first reason counts.
 func (s *sender) stop(problem string) {
 	s.mu.Lock()
@@ -155,8 +162,12 @@ func (s *sender) bar(err error) {
 
 // stopped reports whether sending should end.
 func (s *sender) stopped(ctx context.Context) bool {
-	if ctx.Err() != nil {
-		s.stop("interrupted")
+	select {
+	case <-ctx.Done():
+		s.stop(interrupted)
+	case <-s.opts.Drain:
+		s.stop(interrupted)
+	default:
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

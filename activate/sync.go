@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"elt/internal/warehouse"
 )
@@ -32,8 +33,11 @@ type Sync struct {
 	// TargetFP is the fingerprint of the destination's type, account and object
 	// ([Fingerprint]): the ledger of one account never serves another.
 	TargetFP string
-	RunID    string
-	Guards   Guards
+	// Account is the fingerprint of type and account alone: what the account takes
+	// is shared by all syncs that lead to it. "": nobody shares it.
+	Account string
+	RunID   string
+	Guards  Guards
 }
 
 // Field maps a column of the model to a field of the destination.
@@ -66,6 +70,8 @@ type Result struct {
 	// Barred is why the destination takes nothing of this sync, whatever its rows
 	// are; nil when it does. It is a [BarredError], and Problem has its text.
 	Barred error
+	// Resume is when what stopped sending will be over; zero: nobody knows.
+	Resume time.Time
 }
 
 // Gone is what became of the keys that are not in the model any more and that
@@ -171,6 +177,14 @@ func (s Sync) action() Action {
 	default:
 		return Upsert
 	}
+}
+
+// account is what rates are kept for.
+func (s Sync) account() string {
+	if s.Account == "" {
+		return s.TargetFP
+	}
+	return s.Account
 }
 
 // once reports whether a key is sent one time only, whatever its row becomes.

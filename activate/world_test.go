@@ -32,8 +32,10 @@ type world struct {
 	db   *warehouse.DB
 	st   *state.Store
 	dest *activatetest.Memory
-	sync activate.Sync
-	runs int
+	// lookup tells of what is unknown; nil: nobody does.
+	lookup activate.Lookup
+	sync   activate.Sync
+	runs   int
 }
 
 var model = warehouse.Table{Schema: "marts", Name: "customers"}
@@ -85,6 +87,11 @@ var noWait = activate.Options{Sleep: func(context.Context, time.Duration) error 
 // run plans and pushes once. crashed tells that the process died on the way.
 func (w *world) run(ctx context.Context) (result activate.Result, crashed bool, err error) {
 	w.t.Helper()
+	return w.runWith(ctx, noWait)
+}
+
+func (w *world) runWith(ctx context.Context, opts activate.Options) (result activate.Result, crashed bool, err error) {
+	w.t.Helper()
 	w.runs++
 	sync := w.sync
 	sync.RunID = fmt.Sprintf("run%d", w.runs)
@@ -105,14 +112,19 @@ func (w *world) run(ctx context.Context) (result activate.Result, crashed bool, 
 			panic(p)
 		}
 	}()
-	result, err = plan.Push(ctx, activate.Connector{Destination: w.dest}, noWait)
+	result, err = plan.Push(ctx, activate.Connector{Destination: w.dest, Lookup: w.lookup}, opts)
 	return result, false, err
 }
 
 // mustRun runs once and checks the accounting by hand.
 func (w *world) mustRun() activate.Result {
 	w.t.Helper()
-	r, crashed, err := w.run(context.Background())
+	return w.mustRunWith(noWait)
+}
+
+func (w *world) mustRunWith(opts activate.Options) activate.Result {
+	w.t.Helper()
+	r, crashed, err := w.runWith(context.Background(), opts)
 	if err != nil || crashed {
 		w.t.Fatalf("run: crashed %v, %v", crashed, err)
 	}

@@ -14,7 +14,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"elt/internal/alert"
+	"elt/internal/event"
+	"elt/internal/project"
 	"elt/internal/testdb"
 )
 
@@ -252,93 +256,6 @@ func TestAJobThatCannotStartIsTold(t *testing.T) {
 	}
 }
 
-// pings is a watcher that keeps the calls of a heartbeat: path and body.
-type pings struct {
-	url string
-	mu  sync.Mutex
-	got []string
-	rid []string
-}
-
-func newPings(t *testing.T, status int) *pings {
-	t.Helper()
-	p := &pings{}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.got, p.rid = append(p.got, r.URL.Path+" "+string(body)), append(p.rid, r.URL.Query().Get("rid"))
-		w.WriteHeader(status)
-	}))
-	t.Cleanup(srv.Close)
-	p.url = srv.URL + "/ping/s3cr3t-uuid"
-	return p
-}
-
-func TestHeartbeat(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		things string
-		addr   string // "": the usual one
-		status int
-		exit   int
-		calls  []string
-	}{
-		"a good run":                     {goodThings, "", 200, exitOK, []string{"/start ", " run R: ok, exit 0\n"}},
-		"a failed check":                 {badThings, "", 200, exitCheck, []string{"/start ", "/3 run R: check, exit 3\nin.things check failed\nmarts.m blocked failed\n"}},
-		"a watcher that is out of order": {goodThings, "", 500, exitOK, []string{"/start ", "/start ", " run R: ok, exit 0\n", " run R: ok, exit 0\n"}},
-		"a warehouse that is down":       {goodThings, "postgres://nobody@127.0.0.1:1/none", 200, exitTryAgain, []string{"/start ", "/75 the run could not start: "}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := newPings(t, c.status)
-			dir, addr := alertProject(t, "duckdb", newFakeChat(t), `jobs: {nightly: {heartbeat: "`+p.url+"\"}}\n")
-			if c.addr != "" {
-				addr = c.addr
-			}
-			if err := os.WriteFile(filepath.Join(dir, "data", "a.csv"), []byte(c.things), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			var errs bytes.Buffer
-			if code, out := elt(t, dir, addr, &errs, nil, "run", "--job", "nightly"); code != c.exit {
-				t.Fatalf("exit %d, want %d\n%s\n%s", code, c.exit, out, errs.String())
-			}
-			if len(p.got) != len(c.calls) {
-				t.Fatalf("calls %q, want %q", p.got, c.calls)
-			}
-			for i, call := range p.got {
-				call = strings.TrimPrefix(call, "/ping/s3cr3t-uuid")
-				if at := strings.Index(call, "run "); at >= 0 && len(call) > at+10 && call[at+10] == ':' {
-					call = call[:at+4] + "R" + call[at+10:]
-				}
-				if !strings.HasPrefix(call, c.calls[i]) {
-					t.Errorf("call %d is %q, want %q", i, call, c.calls[i])
-				}
-			}
-			slices.Sort(p.rid)
-			if rids := slices.Compact(p.rid); len(rids) != 1 || len(rids[0]) != 36 {
-				t.Errorf("run ids %q, want one UUID", rids)
-			}
-			if strings.Contains(errs.String(), "s3cr3t") || (c.status != 200) != strings.Contains(errs.String(), "heartbeat of job nightly") {
-				t.Errorf("stderr: %s", errs.String())
-			}
-		})
-	}
-}
-
-// Without --job, or with a push that is not live, the watcher hears nothing.
-func TestHeartbeatOfLiveJobsAlone(t *testing.T) {
-	t.Parallel()
-	p := newPings(t, 200)
-	dir, addr := alertProject(t, "duckdb", newFakeChat(t), `jobs: {nightly: {heartbeat: "`+p.url+"\"}}\n")
-	wantSaid(t, dir, addr, exitOK, "run")
-	rewrite(t, filepath.Join(dir, "elt.yaml"), "push: live", "push: fake")
-	wantSaid(t, dir, addr, exitOK, "run|--job|nightly")
-	if len(p.got) > 0 {
-		t.Errorf("calls %q", p.got)
-	}
-}
-
 // An interrupted run tells nobody: the next one sees how things are.
 func TestAnInterruptedRunTellsNobody(t *testing.T) {
 	t.Parallel()
@@ -350,5 +267,70 @@ func TestAnInterruptedRunTellsNobody(t *testing.T) {
 	eltContext(ctx, dir, addr, &errs, nil, "run", "--job", "nightly")
 	if got := chat.take(); len(got) > 0 {
 		t.Errorf("%q", got)
+	}
+}
+
+// A run of a job that is done after complete_by is told, and the first that is
+// done in time again.
+func TestALateJobIsTold(t *testing.T) {
+	t.Parallel()
+	chat := newFakeChat(t)
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := func(d time.Duration) string { return time.Now().Add(d).In(zone).Format("15:04") }
+	hour, minute, _ := strings.Cut(clock(-2*time.Hour), ":")
+	by := clock(-time.Hour)
+	dir, addr := alertProject(t, "duckdb", chat, "alerts: [{to: chat}]\njobs: {nightly: {schedule: \""+minute+" "+hour+" * * *\", complete_by: \""+by+"\"}}\n")
+	run := func() []string {
+		t.Helper()
+		wantSaid(t, dir, addr, exitOK, "run|--job|nightly")
+		return chat.take()
+	}
+	if got := run(); len(got) != 1 || !strings.Contains(got[0], "job nightly: done at ") || !strings.Contains(got[0], "after complete_by "+by) {
+		t.Errorf("%q", got)
+	}
+	if got := run(); len(got) > 0 {
+		t.Errorf("told again: %q", got)
+	}
+	rewrite(t, filepath.Join(dir, "elt.yaml"), "complete_by: \""+by, "complete_by: \""+clock(time.Hour))
+	if got := run(); len(got) != 1 || !strings.Contains(got[0], "job nightly: recovered after ") {
+		t.Errorf("%q", got)
+	}
+}
+
+// Data that grow old are told once, with what is made of them counted below, and
+// so is the load that brings new ones.
+func TestStaleDataAreTold(t *testing.T) {
+	t.Parallel()
+	chat := newFakeChat(t)
+	dir, addr := alertProject(t, "duckdb", chat, "alerts: [{to: chat, when: [stale, recovered]}]\n")
+	rewrite(t, filepath.Join(dir, "elt.yaml"), "{load: replace, ", "{load: replace, time: seen_at, decision_window: 7d, ")
+	if err := os.WriteFile(filepath.Join(dir, "models", "marts", "m.sql"), []byte("-- elt:\n--   time: seen_at\n--   decision_window: 7d\nselect id, seen_at from \"in\".things"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := "id,n,email,seen_at\n1,1,ann@example.test,2026-01-05T10:00:00Z\n"
+	chat.runs(t, dir, addr, old, exitOK, "age of in.things: ", " old, expected at most 7d", "in.things still serves the data of 5 Jan 11:00", "Also: 1: age of marts.m")
+	chat.runs(t, dir, addr, old, exitOK)
+	now := "id,n,email,seen_at\n1,1,ann@example.test," + time.Now().UTC().Format(time.RFC3339) + "\n"
+	chat.runs(t, dir, addr, now, exitOK, "age of in.things: recovered after ", "age of marts.m: recovered after ")
+}
+
+// A sync that is not done is held: it says what is left, and who goes on.
+func TestWhatAnUnfinishedSyncTells(t *testing.T) {
+	t.Parallel()
+	s := &session{project: &project.Project{Owner: "team", Timezone: time.UTC, Syncs: map[string]*project.Sync{"crm": {To: "crm.contacts", Owner: "sales"}}}, target: &project.Target{Name: "prod"}}
+	w := &watch{run: "7f3a", endedAt: time.Now()}
+	for hint, want := range map[string]string{"": "the next run sends the rest", "elt approve 7f3a": "nothing is sent until it is approved"} {
+		st := event.Step{Kind: "sync", Name: "crm", Status: event.Unfinished, Result: event.Result{Counts: []event.Count{{Label: "deferred", N: 12000}},
+			Warnings: []event.Warning{{Text: "8% of the rows would be deleted, max_delete is 5%", Hint: hint}}}}
+		p := w.problem(s, st, nil, nil)
+		if p.State != alert.Held || p.Next != want || p.Title != "8% of the rows would be deleted, max_delete is 5%, 12,000 deferred" || p.Owner != "sales" || p.Readers != "crm.contacts keeps what it has" {
+			t.Errorf("%q: %+v", hint, p)
+		}
+		if hint != "" && !slices.Contains(p.Commands, "elt approve 7f3a --target prod") {
+			t.Errorf("commands %q", p.Commands)
+		}
 	}
 }

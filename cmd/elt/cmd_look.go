@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"elt/internal/check"
 	"elt/internal/report"
 	"elt/internal/warehouse"
 	"elt/internal/yamlx"
@@ -28,71 +27,6 @@ func (a *app) look(ctx context.Context, fn func(ctx context.Context, s *session)
 	}
 	defer func() { joinErr(&err, s.close()) }()
 	return fn(ctx, s)
-}
-
-func (a *app) cmdStatus() *cobra.Command {
-	var failIfStale bool
-	cmd := command("day", "status", "Show the last run and how old each table's data are; works while a run is on",
-		"elt status\nelt status --fail-if-stale", []int{exitOK, exitFailed, exitUsage, exitCheck, exitTryAgain},
-		func(cmd *cobra.Command, args []string) error {
-			return a.look(cmd.Context(), func(ctx context.Context, s *session) error { return a.status(ctx, s, failIfStale) })
-		})
-	cmd.Args = noArgs
-	cmd.Flags().BoolVar(&failIfStale, "fail-if-stale", false, "exit 3 when a table is older than its decision_window")
-	return cmd
-}
-
-func (a *app) status(ctx context.Context, s *session, failIfStale bool) error {
-	runs, err := s.store.Runs(ctx, 1)
-	if err != nil {
-		return err
-	}
-	if len(runs) == 0 {
-		fmt.Fprintf(a.out, "%s · %s · no run yet; start one: elt run\n", s.project.Name, s.target.Name)
-	} else if !a.flags.JSON {
-		r, state := runs[0], runs[0].Status
-		if r.Gone() {
-			state = died + ": its process has ended, and the next run closes it and goes on"
-		}
-		fmt.Fprintf(a.out, "%s · %s · run %s, started %s: %s\n\n", s.project.Name, s.target.Name, r.ID, r.StartedAt.In(s.project.Timezone).Format("2006-01-02 15:04:05"), state)
-	}
-	fresh, err := s.store.Freshness(ctx)
-	if err != nil {
-		return err
-	}
-	windows := s.windows()
-	stale := 0
-	var table [][]string
-	for _, f := range fresh {
-		verdict := check.Freshness(f.Relation, f.HighWater, s.now, windows[f.Relation])
-		status := f.Status
-		if !verdict.OK && verdict.Severity == check.Error {
-			status = "stale"
-			stale++
-		}
-		table = append(table, []string{f.Relation, verdict.Observed, verdict.Expected, f.UpdatedAt.In(s.project.Timezone).Format("2006-01-02 15:04"), status})
-	}
-	if err := a.print([]string{"table", "data", "expected", "loaded_at", "status"}, table); err != nil {
-		return err
-	}
-	if failIfStale && stale > 0 {
-		return &exitError{code: exitCheck, err: fmt.Errorf("stale: %d of %s", stale, report.Several(len(fresh), "table"))}
-	}
-	return nil
-}
-
-// windows are the decision windows by relation.
-func (s *session) windows() map[string]time.Duration {
-	out := map[string]time.Duration{}
-	for _, src := range s.project.Sources {
-		for _, st := range src.Streams {
-			out[src.Name+"."+st.Name] = st.DecisionWindow
-		}
-	}
-	for _, m := range s.graph.Models {
-		out[m.FullName()] = m.DecisionWindow
-	}
-	return out
 }
 
 func (a *app) cmdRuns() *cobra.Command {

@@ -194,7 +194,7 @@ func (r *runner) attempt(ctx context.Context, s *Step) outcome {
 	switch {
 	case o.err != nil && errors.As(context.Cause(ctx), &unrecorded): // cut short, whatever it makes of that
 		o.Status, o.Needs, o.err = event.Blocked, unrecorded.Step, nil
-	case o.err != nil && ctx.Err() != nil:
+	case o.err != nil && (ctx.Err() != nil || errors.Is(o.err, ErrInterrupted)): // or ended early, as Drain asks
 		o.Status = event.Interrupted
 	case o.err != nil:
 		o.Status = event.Failed

@@ -68,6 +68,7 @@ func (s *selection) nothing(p *pipeline.Pipeline, sel []string) error {
 
 type runFlags struct {
 	selection
+	backfill            backfillFlags
 	noPush, fullRefresh bool
 	ok                  string
 }
@@ -75,10 +76,12 @@ type runFlags struct {
 func (a *app) cmdRun() *cobra.Command {
 	var f runFlags
 	cmd := command("day", "run [SELECTOR…]", "Extract, load, build, check and push what is selected; all by default",
-		"elt run\nelt run marts.customers+ --no-push\nelt run source:shop.orders+ --target prod",
+		"elt run\nelt run marts.customers+ --no-push\nelt run source:shop.orders+ --target prod\nelt run --backfill 30d shop.orders+",
 		[]int{exitOK, exitFailed, exitUsage, exitCheck, exitUnfinished, exitLocked, exitTryAgain, exitInterrupted},
 		func(cmd *cobra.Command, args []string) error { return a.doRun(cmd.Context(), args, f) })
 	f.add(cmd)
+	f.backfill.add(cmd)
+	f.backfill.addParallel(cmd)
 	cmd.Flags().BoolVar(&f.noPush, "no-push", false, "leave out the syncs")
 	cmd.Flags().BoolVar(&f.fullRefresh, "full-refresh", false, "read sources and build models from the beginning")
 	cmd.Flags().StringVar(&f.ok, "ok", "", "exit codes to turn into 0, such as 4,75")
@@ -128,10 +131,13 @@ func (a *app) tryRun(ctx context.Context, args []string, f runFlags) (err error)
 	if err := p.Validate(); err != nil {
 		return err
 	}
+	if err := f.backfill.apply(ctx, p, steps); err != nil {
+		return err
+	}
 	if _, err := p.CheckModels(ctx, steps); err != nil {
 		return err
 	}
-	end, err := a.execute(ctx, s, p, steps, "elt run "+strings.Join(args, " "), f.job)
+	end, err := a.execute(ctx, s, p, steps, "elt run "+f.backfill.typed()+strings.Join(args, " "), f.job)
 	if err != nil && end.Exit != exitOK {
 		return &exitError{code: end.Exit, err: err}
 	}

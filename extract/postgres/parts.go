@@ -111,10 +111,10 @@ func (sn *snapshot) span(i, n, pages int64) string {
 			return quote(sn.stream.time.Name) + " " + op + " " + sn.stream.instant(w.Start.Add(share).Truncate(time.Second))
 		}
 	}
-	switch { // the outer ones have no end, so that no row lies outside
-	case i == 0:
+	switch i { // the outer ones have no end, so that no row lies outside
+	case 0:
 		return at("<", 1)
-	case i == n-1:
+	case n - 1:
 		return at(">=", i)
 	}
 	return at(">=", i) + " AND " + at("<", i+1)

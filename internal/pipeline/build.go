@@ -121,7 +121,13 @@ func (p *Pipeline) recordBuild(ctx context.Context, tx *warehouse.Tx, m *transfo
 	if err := p.Store.SaveBuild(ctx, tx, state.Build{Model: m.FullName(), RunID: p.RunID, Fingerprint: fingerprint(m), At: now, Rows: r.Rows, HighWater: high}); err != nil {
 		return err
 	}
-	if err := p.Store.SaveFreshness(ctx, tx, state.Freshness{Relation: m.FullName(), UpdatedAt: now, HighWater: high, Rows: r.Rows, Status: status}); err != nil {
+	fresh := state.Freshness{Relation: m.FullName(), UpdatedAt: now, HighWater: high, Rows: r.Rows, Status: status}
+	if keeps, err := p.keeps(ctx, m); err != nil {
+		return err
+	} else if keeps {
+		fresh.UpdatedAt = time.Time{}
+	}
+	if err := p.Store.SaveFreshness(ctx, tx, fresh); err != nil {
 		return err
 	}
 	return p.Store.SaveFindings(ctx, tx, p.record(findings))

@@ -64,15 +64,9 @@ func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []wa
 		return err
 	}
 	l.judged = append(l.judged, findings...)
-	f, err := l.drift(ctx, l.relation, columns)
+	f, err := l.drifted(ctx, columns)
 	if err != nil {
 		return err
-	}
-	if gone := strings.Join(l.done.Gone, "; "); gone != "" {
-		if !f.OK {
-			gone = f.Observed + "; " + gone
-		}
-		f.OK, f.Observed = false, gone
 	}
 	l.judged = append(l.judged, f)
 	l.judged = append(l.judged, l.unmarked(columns)...)
@@ -101,6 +95,19 @@ func (l *loading) judgeTable(ctx context.Context, tx *warehouse.Tx, columns []wa
 	}
 	l.judged = append(l.judged, f)
 	return nil
+}
+
+// drifted compares the columns with those of the last publish, and tells of those
+// that are gone from the source.
+func (l *loading) drifted(ctx context.Context, columns []warehouse.Column) (check.Finding, error) {
+	f, err := l.drift(ctx, l.relation, columns)
+	if gone := strings.Join(l.done.Gone, "; "); err == nil && gone != "" {
+		if !f.OK {
+			gone = f.Observed + "; " + gone
+		}
+		f.OK, f.Observed = false, gone
+	}
+	return f, err
 }
 
 // lastNews is how new a table without a time column is: as of now when this load

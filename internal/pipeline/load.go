@@ -13,7 +13,6 @@ import (
 	"elt/internal/check"
 	"elt/internal/event"
 	"elt/internal/project"
-	"elt/internal/rows"
 	"elt/internal/scan"
 	"elt/internal/state"
 	"elt/internal/warehouse"
@@ -104,7 +103,8 @@ type loading struct {
 	stale                  bool // older than its decision window
 }
 
-func (l *loading) open(ctx context.Context) (scan.Scan, error) {
+// stream opens the source and finds the stream.
+func (l *loading) stream(ctx context.Context) (extract.Stream, error) {
 	source, err := l.source(ctx, l.src)
 	if err != nil {
 		return nil, err
@@ -117,6 +117,14 @@ func (l *loading) open(ctx context.Context) (scan.Scan, error) {
 		return nil, fmt.Errorf("source %s has %d streams called %s, expected one", l.src.Name, len(streams), l.st.Name)
 	}
 	l.spec = streams[0].Spec()
+	return streams[0], nil
+}
+
+func (l *loading) open(ctx context.Context) (scan.Scan, error) {
+	stream, err := l.stream(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if l.st.NullCursor == "include" && !l.spec.Files && l.declared() == load.Append && len(l.key()) == 0 {
 		return nil, fmt.Errorf("null_cursor: include reads the rows without a %s on every run, and %s, which is appended and has no key, would get them each time: "+
 			"add key: COLUMN, or say null_cursor: exclude", l.spec.Cursor, l.relation)
@@ -131,7 +139,7 @@ func (l *loading) open(ctx context.Context) (scan.Scan, error) {
 	if !l.spec.Files && (l.disposition() == load.Replace || l.spec.Cursor == "") {
 		l.from = "" // what replaces the table must be all of it
 	}
-	sc, err := streams[0].Open(ctx, extract.Request{From: l.from, Reject: l.rejects.Add})
+	sc, err := stream.Open(ctx, extract.Request{From: l.from, Reject: l.rejects.Add})
 	if err != nil || l.from == "" || l.disposition() != load.Replace || len(sc.Parts()) == 0 {
 		return sc, err
 	}
@@ -139,7 +147,7 @@ func (l *loading) open(ctx context.Context) (scan.Scan, error) {
 		return nil, err
 	}
 	l.from = ""
-	return streams[0].Open(ctx, extract.Request{Reject: l.rejects.Add})
+	return stream.Open(ctx, extract.Request{Reject: l.rejects.Add})
 }
 
 // LoadID makes an id that sorts by time, so that engines prune by it.
@@ -287,16 +295,17 @@ func (l *loading) saveFreshness(ctx context.Context, tx *warehouse.Tx, status st
 	if l.done.Read > 0 || l.from == "" {
 		f.UpdatedAt = time.Now().UTC()
 	}
-	err := warehouse.Each(ctx, tx, "SELECT count(*) FROM "+l.table.String(), func(r rows.Row) error { f.Rows = r.Int(0); return nil })
-	if err != nil {
-		return fmt.Errorf("count %s: %w", l.table.Display(), err)
-	}
-	return l.Store.SaveFreshness(ctx, tx, f)
+	return countRows(ctx, tx, l.table, func(n int64) error {
+		f.Rows = n
+		return l.Store.SaveFreshness(ctx, tx, f)
+	})
 }
 
 func (l *loading) result(findings []check.Finding) event.Result {
 	d := l.done
-	l.setHigh(l.relation, l.high)
+	if !l.byWindows(l.relation) {
+		l.setHigh(l.relation, l.high)
+	}
 	res := event.Result{AsOf: l.high, Counts: []event.Count{{Label: "read", N: d.Read}, {Label: "published", N: d.Published}}}
 	for _, c := range []event.Count{{Label: "superseded", N: d.Superseded}, {Label: "already present", N: d.AlreadyPresent},
 		{Label: "discarded", N: d.Discarded}, {Label: "quarantined", N: d.Quarantined}} {
@@ -315,7 +324,7 @@ func (l *loading) result(findings []check.Finding) event.Result {
 	}
 	tell(&res, rest)
 	for _, c := range d.Changes {
-		if l.from == "" && !l.FullRefresh { // a first load makes its table: that is no news
+		if l.from == "" && !l.FullRefresh && !l.byWindows(l.relation) { // a first load makes its table: that is no news
 			break
 		}
 		res.Warnings = append(res.Warnings, event.Warning{Subject: l.relation, Text: c})

@@ -49,6 +49,7 @@ type Pipeline struct {
 	Now          time.Time // the run's clock
 	Push         string    // off, fake, live
 	FullRefresh  bool
+	Backfill     *Backfill         // nil: the run is none
 	Emit         func(event.Event) // nil: nobody listens
 	// Redact takes the secrets of the project out of an error's text, before it
 	// is told, logged or recorded. nil: nothing is taken out.
@@ -137,14 +138,24 @@ func (p *Pipeline) extractStep(src *project.Source, st *project.Stream) schedule
 	name := src.Name + "." + st.Name
 	return scheduler.Step{
 		Name: name, Kind: Extract, Needs: p.Graph.Needs(name), Windowed: true, Pool: "source:" + src.Name,
-		Run: func(ctx context.Context, _ window.Window) (event.Result, error) { return p.load(ctx, src, st) },
+		Run: func(ctx context.Context, _ window.Window) (event.Result, error) {
+			if p.byWindows(name) {
+				return p.backfillStream(ctx, src, st)
+			}
+			return p.load(ctx, src, st)
+		},
 	}
 }
 
 func (p *Pipeline) modelStep(m *transform.Model) scheduler.Step {
 	return scheduler.Step{
 		Name: m.FullName(), Kind: Model, Needs: p.Graph.Needs(m.FullName()), Windowed: m.Windowed(),
-		Run: func(ctx context.Context, w window.Window) (event.Result, error) { return p.build(ctx, m, w) },
+		Run: func(ctx context.Context, w window.Window) (event.Result, error) {
+			if p.byWindows(m.FullName()) {
+				return p.backfillModel(ctx, m)
+			}
+			return p.build(ctx, m, w)
+		},
 	}
 }
 

@@ -51,6 +51,9 @@ func (p *Pipeline) Run(ctx context.Context, steps []scheduler.Step, opts RunOpti
 	for i := range steps {
 		steps[i].Run = p.locked(steps[i])
 	}
+	if p.Backfill != nil && p.Backfill.Parallel > 0 {
+		opts.Parallel = p.Backfill.Parallel
+	}
 	results, failed := scheduler.Run(ctx, steps, scheduler.Options{
 		Parallel: opts.Parallel, Retries: opts.Retries, Backoff: opts.Backoff,
 		Drain: opts.Drain, Ended: p.ended,
@@ -146,7 +149,7 @@ func (p *Pipeline) ended(ctx context.Context, s event.Step) error {
 		return err
 	}
 	return p.Store.SaveStep(ctx, state.StepRecord{RunID: p.RunID, Name: s.Name, Kind: s.Kind, Status: string(s.Status),
-		StartedAt: now.Add(-s.Result.Took), EndedAt: now, Result: result, Error: s.Error, Freshness: freshness(s)})
+		StartedAt: now.Add(-s.Result.Took), EndedAt: now, Result: result, Error: s.Error, Freshness: p.freshness(s)})
 }
 
 // redact takes the secrets out of what a step tells.
@@ -164,8 +167,12 @@ func (p *Pipeline) redact(s *event.Step) {
 
 // freshness is what the end of a step makes of its table when it published
 // nothing: the rows that stand are those of before. A step that ended well has
-// said so in its transaction, and after an interruption nothing is known.
-func freshness(s event.Step) string {
+// said so in its transaction, and after an interruption nothing is known. A
+// backfill says nothing of what it does by windows, or did not come to.
+func (p *Pipeline) freshness(s event.Step) string {
+	if p.byWindows(s.Name) || p.Backfill != nil && s.Status == event.Blocked {
+		return ""
+	}
 	switch s.Status {
 	case event.Failed, event.CheckFailed:
 		return "failed"

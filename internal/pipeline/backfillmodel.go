@@ -1,0 +1,74 @@
+package pipeline
+
+import (
+	"context"
+
+	"elt/internal/check"
+	"elt/internal/event"
+	"elt/internal/warehouse"
+	"elt/transform"
+	"elt/window"
+)
+
+// backfillModel builds the windows of a model that are to be done, each with its
+// record, and judges the table once.
+func (p *Pipeline) backfillModel(ctx context.Context, m *transform.Model) (res event.Result, err error) {
+	name := m.FullName()
+	if err := p.again(ctx, name); err != nil {
+		return res, err
+	}
+	todo, all, err := p.todo(ctx, name, fingerprint(m))
+	if err != nil {
+		return res, err
+	}
+	res.Note = windowNote(len(todo), len(all))
+	built := event.Count{Label: "rows"}
+	err = p.eachWindow(ctx, name, todo, func(ctx context.Context, w window.Window) error {
+		done, err := transform.Build(ctx, p.DB, m, w, transform.BuildOptions{Now: p.Now,
+			Record: func(ctx context.Context, tx *warehouse.Tx, r transform.Result) error {
+				return p.Store.SaveWindow(ctx, tx, p.windowRecord(name, fingerprint(m), w, r.Rows))
+			}})
+		built.N += done.Rows
+		for _, c := range done.Changes {
+			res.Warnings = append(res.Warnings, event.Warning{Subject: name, Text: c})
+		}
+		p.progress(Model, name)(built.N)
+		return err
+	})
+	if err != nil {
+		return res, err
+	}
+	res.Counts = append(res.Counts, built)
+	findings, err := p.judgeBackfilled(ctx, m)
+	if err != nil {
+		return res, err
+	}
+	tell(&res, findings)
+	if failed(findings) {
+		res.Status = event.CheckFailed
+	}
+	res.Warnings = append(res.Warnings, p.unselected(name)...)
+	return res, nil
+}
+
+// judgeBackfilled judges the table as the windows have left it, and says nothing
+// new about how current it is.
+func (p *Pipeline) judgeBackfilled(ctx context.Context, m *transform.Model) (findings []check.Finding, err error) {
+	err = p.DB.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		columns, err := tx.Schema(ctx, m.Table)
+		if err != nil || len(columns) == 0 {
+			return err
+		}
+		if findings, _, err = p.judgeModel(ctx, tx, m, m.Table); err != nil {
+			return err
+		}
+		if err := p.Store.SaveColumns(ctx, tx, m.FullName(), columns); err != nil {
+			return err
+		}
+		if err := countRows(ctx, tx, m.Table, func(n int64) error { return p.Store.SaveRowCount(ctx, tx, m.FullName(), n) }); err != nil {
+			return err
+		}
+		return p.Store.SaveFindings(ctx, tx, p.record(findings))
+	})
+	return findings, err
+}

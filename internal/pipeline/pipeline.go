@@ -61,6 +61,8 @@ type Pipeline struct {
 	closers []func() error
 	drain   <-chan struct{} // of the run; closed by the first signal
 
+	accounts activate.Accounts // that the syncs of the run push to
+
 	personalOnce sync.Once
 	personal     lineage.Tables
 }

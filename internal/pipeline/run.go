@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"elt/activate"
 	"elt/internal/event"
 	"elt/internal/retry"
 	"elt/internal/state"
@@ -254,14 +255,22 @@ func (p *Pipeline) locked(s scheduler.Step) func(context.Context, window.Window)
 	}
 }
 
-// hinted is err with what to type next, where the warehouse knows that: the text
-// of a step's error is all that is told of it.
+// hinted is err with what to do next, where the warehouse or the destination knows
+// that: the text of a step's error is all that is told of it.
 func hinted(err error) error {
+	hint := ""
 	var known *warehouse.Error
-	if errors.As(err, &known) && known.Hint != "" && !strings.Contains(err.Error(), known.Hint) {
-		return fmt.Errorf("%w\n%s", err, known.Hint)
+	var barred *activate.BarredError
+	switch {
+	case errors.As(err, &known):
+		hint = known.Hint
+	case errors.As(err, &barred):
+		hint = barred.Hint
 	}
-	return err
+	if hint == "" || strings.Contains(err.Error(), hint) {
+		return err
+	}
+	return fmt.Errorf("%w\n%s", err, hint)
 }
 
 // lock takes the lock of name among the runs of this project and target, and

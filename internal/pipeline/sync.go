@@ -32,7 +32,9 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 		return res, err
 	}
 	defer func() { err = warehouse.Also(err, plan.Close(context.WithoutCancel(ctx))) }()
-	done, err := plan.Push(ctx, conn, activate.Options{Progress: p.progress(Sync, s.Name)})
+	done, err := plan.Push(ctx, conn, activate.Options{
+		Progress: p.progress(Sync, s.Name), Drain: p.drain, Accounts: &p.accounts,
+	})
 	if err != nil {
 		return res, err
 	}
@@ -45,7 +47,10 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 			invalid[i].Key = p.MaskPushed(s, invalid[i].Key)
 		}
 	}
-	return told(s, p.maskKeys(s, done), invalid), nil
+	if done.Barred != nil {
+		done.Problem = "" // it is the step's error
+	}
+	return told(s, p.maskKeys(s, done), invalid), done.Barred
 }
 
 // Invalid lists up to limit rows of the model of a sync, as it stands now, that
@@ -77,8 +82,10 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 	if m == nil {
 		return activate.Sync{}, fmt.Errorf("sync %s: no model %s", s.Name, s.Model)
 	}
+	account := p.account(s.Connection)
 	out := activate.Sync{Name: s.Name, Model: m.Table, Object: s.Object, Mode: s.Mode, Key: s.Key, RunID: p.RunID,
-		TargetFP: activate.Fingerprint(p.Push, s.Connection.Type, p.account(s.Connection), s.Object)}
+		Account:  activate.Fingerprint(p.Push, s.Connection.Type, account),
+		TargetFP: activate.Fingerprint(p.Push, s.Connection.Type, account, s.Object)}
 	for _, f := range s.Fields {
 		out.Fields = append(out.Fields, activate.Field{Theirs: f.Theirs, Column: f.Column})
 	}

@@ -48,7 +48,7 @@ func kindsByName(list []Kind) kinds {
 // laterTypes are types that a project may already name in its connections, so
 // that it is validated as a whole, though this program cannot open them yet.
 func laterTypes() []string {
-	return []string{"hubspot", "salesforce", "webhook", "http", "mysql", "kafka", "smtp"}
+	return []string{"hubspot", "salesforce", "mysql", "kafka", "smtp"}
 }
 
 func first(a, b func() any) func() any {

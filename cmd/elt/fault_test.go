@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -182,47 +179,6 @@ func failAt(t *testing.T, addr string, call int, before, reached bool, clean map
 	if got := outcome(t, smallCase, dir, addr); !maps.Equal(got, clean) {
 		t.Errorf("after a fault at call %d (%s) that ended with %d a clean rerun ends elsewhere:\n%v\nwant\n%v", call, hit, code, got, clean)
 	}
-}
-
-// A SIGKILL at calls of the re-executed binary; a clean rerun ends where a run
-// without faults ends, nothing lost, nothing doubled.
-func TestKillAtFailpoints(t *testing.T) { onBoth(t, killAtFailpoints) }
-
-func killAtFailpoints(t *testing.T, engine string) {
-	dir, addr := faultProject(t, engine)
-	mustRun(t, dir, addr)
-	clean := outcome(t, faultCase, dir, addr)
-	killed := 0
-	for _, at := range []int{3, -9, 20, -33, 47, -60, 90, -120, 150, -200} {
-		dir, addr := faultProject(t, engine)
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChildElt$")
-		cmd.Env = append(os.Environ(), "ELT_TEST_CHILD="+dir, "WAREHOUSE="+addr, "ELT_FAILPOINT="+strconv.Itoa(at), "HOME="+dir)
-		err := cmd.Run()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
-				killed++
-			}
-		}
-		mustRun(t, dir, addr)
-		if got := outcome(t, faultCase, dir, addr); !maps.Equal(got, clean) {
-			t.Fatalf("killed at %d, a clean rerun ends elsewhere:\n%v\nwant\n%v", at, got, clean)
-		}
-	}
-	if killed < 5 {
-		t.Errorf("only %d of 10 children were killed; are the failpoints reached?", killed)
-	}
-}
-
-// TestChildElt is the process that TestKillAtFailpoints kills: it runs elt where
-// ELT_TEST_CHILD says and does nothing in an ordinary test run.
-func TestChildElt(t *testing.T) {
-	dir, ok := os.LookupEnv("ELT_TEST_CHILD")
-	if !ok {
-		return
-	}
-	var stderr bytes.Buffer
-	elt(t, dir, os.Getenv("WAREHOUSE"), &stderr, failpoint(os.LookupEnv), "run", "--threads", "1")
 }
 
 func mustRun(t *testing.T, dir, addr string) {

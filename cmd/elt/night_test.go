@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"elt/activate/activatetest"
+	"elt/internal/rows"
+	"elt/internal/warehouse"
+)
+
+// nightProject has each kind of step, rows that a second read must not double, and
+// destinations of each replay class. The address of the service is put in.
+const nightProject = `version: 1
+name: night
+timezone: Europe/Berlin
+as_of: 2026-03-10T02:00:00+01:00
+connections:
+  db: {type: postgres, url: "${env:SOURCE_URL}"}
+  api: {type: http, url: "%s"}
+targets:
+  dev: {warehouse: "${env:WAREHOUSE}", push: live}
+sources:
+  shop:
+    connection: db
+    streams: {customers: {key: id, cursor: updated_at, time: updated_at}}
+  web:
+    type: files
+    path: data/{stream}*.csv
+    streams:
+      events: {load: append, time: at, columns: {id: BIGINT, customer: BIGINT, amount: "DECIMAL(10,2)", at: TIMESTAMPTZ}}
+syncs:
+  put: {model: marts.customers, to: api.customers, mode: upsert, key: id, fields: {id: id, spent: spent}, method: PUT, path: "/{object}/{id}"}
+  keyed:
+    model: marts.days
+    to: api.days
+    mode: append
+    key: day
+    fields: {day: day, amount: amount}
+    replay: idempotency-key
+    batch: {rows: 2}
+    outcome: {results: {at: results, by: op_id, status: status, ok: [updated], created: [created], rejected: [rejected]}}
+  table: {model: marts.customers, to: db.spent, mode: mirror, key: id, fields: {id: id, spent: spent}}
+`
+
+const (
+	nightDays = `-- elt: {materialized: incremental, time: day, key: day, lookback: 2d, checks: [{expression: amount >= 0}]}
+select cast(e.at as date) as day, cast(sum(e.amount) as decimal(12, 2)) as amount, count(*) as events
+from web.events e group by cast(e.at as date)`
+	nightCustomers = `-- elt: {materialized: table, checks: [{unique: id}]}
+select c.id, c.name, cast(coalesce(sum(e.amount), 0) as decimal(12, 2)) as spent
+from shop.customers c left join web.events e on e.customer = c.id group by c.id, c.name`
+)
+
+// night is the project with all that it reads and pushes to, after its first run
+// and with something to do for the second.
+type night struct {
+	*sourced
+	engine string
+	api    *activatetest.Service
+}
+
+func newNight(t *testing.T, engine string) *night {
+	t.Helper()
+	n := &night{engine: engine, api: &activatetest.Service{Answers: activatetest.EachRow}}
+	server := httptest.NewServer(n.api)
+	t.Cleanup(server.Close)
+	n.sourced = newSourced(t, engine, fmt.Sprintf(nightProject, server.URL))
+	n.write("models/marts/days.sql", nightDays)
+	n.write("models/marts/customers.sql", nightCustomers)
+	n.file("data/events-1.csv", "id,customer,amount,at\n1,1,10.50,2026-03-07T10:00:00+01:00\n2,2,1.25,2026-03-08T10:00:00+01:00\n3,1,0.01,2026-03-08T23:30:00+01:00\n")
+	n.exec(`CREATE TABLE customers (id bigint PRIMARY KEY, name text, updated_at timestamptz NOT NULL)`)
+	n.exec(`INSERT INTO customers VALUES (1, 'Anna', '2026-03-07'), (2, 'Björn', '2026-03-08'), (3, 'Cem', '2026-03-08')`)
+	n.exec(`CREATE TABLE spent (id bigint PRIMARY KEY, spent numeric)`)
+	n.exec(`INSERT INTO spent VALUES (99, 9)`) // somebody else's
+	n.run(0)
+	n.file("data/events-2.csv", "id,customer,amount,at\n4,2,5.00,2026-03-08T11:00:00+01:00\n5,3,7.75,2026-03-09T10:00:00+01:00\n")
+	n.exec(`UPDATE customers SET name = 'Anna Neu', updated_at = '2026-03-09' WHERE id = 1`)
+	n.exec(`INSERT INTO customers VALUES (4, 'Dana', '2026-03-09')`)
+	return n
+}
+
+// file writes a file whose time is not that of the test, since a cursor has it.
+func (n *night) file(name, text string) {
+	n.t.Helper()
+	n.write(name, text)
+	at := time.Date(2026, 3, 9, 0, 0, 0, 0, time.UTC)
+	if err := os.Chtimes(filepath.Join(n.dir, name), at, at); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// nightState are the records that must be the same however a run came about.
+var nightState = map[string]string{
+	"cursors": `SELECT stream || ' ' || cursor FROM _elt.cursor`,
+	"ledger":  `SELECT sync || ' ' || key_json || ' ' || acked_hash || ' ' || ownership || ' ' || status FROM _elt.ledger`,
+	"intents": `SELECT sync || ' ' || op_id || ' ' || state FROM _elt.intent`,
+	"running": `SELECT id FROM _elt.run WHERE status = 'running'`,
+	"unbalanced loads": `SELECT stream || ' ' || id FROM _elt.load
+		WHERE rows_read <> staged + quarantined + discarded OR staged <> published + superseded + already_present`,
+	"unbalanced syncs": `SELECT sync || ' ' || run_id FROM _elt.sync_run WHERE status <> 'running' AND ended_at IS NOT NULL
+		AND (rows_read <> invalid + unchanged + planned OR planned <> acked + rejected + unknown + deferred)`,
+	"events loaded": `SELECT cast(sum(published) AS text) FROM _elt.load WHERE stream = 'web.events'`,
+}
+
+// left is all that can be seen of the night: tables, destinations, and records.
+func (n *night) left(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	db := openAt(t, n.dir, n.addr)
+	for _, table := range []string{"shop.customers", "web.events", "marts.days", "marts.customers"} {
+		out[table] = dumpFrom(t, db, table)
+	}
+	for name, q := range nightState {
+		var lines []string
+		err := warehouse.Each(t.Context(), db, q, func(r rows.Row) error { lines = append(lines, strings.Clone(r.String(0))); return nil })
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		slices.Sort(lines)
+		out[name] = strings.Join(lines, "\n")
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range []string{"customers", "days"} {
+		var lines []string
+		for _, r := range n.api.Rows(object) {
+			lines = append(lines, r.Key+" "+r.Fields)
+		}
+		slices.Sort(lines)
+		out["api."+object] = strings.Join(lines, "\n")
+	}
+	read, err := n.conn.Query(t.Context(), `SELECT id || ' ' || spent FROM spent ORDER BY id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := pgx.CollectRows(read, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	out["db.spent"] = strings.Join(table, "\n")
+	_, _, doubled := n.api.Calls()
+	out["doubled"] = fmt.Sprint(doubled)
+	return out
+}
+
+// child starts the run that is killed.
+func (n *night) child(t *testing.T, failpoint int, args ...string) *child {
+	t.Helper()
+	url, _ := sources.Load(n.dir)
+	env := append(os.Environ(), "WAREHOUSE="+n.addr, fmt.Sprintf("SOURCE_URL=%s", url), "HOME="+n.dir)
+	if failpoint != 0 {
+		env = append(env, fmt.Sprintf("ELT_FAILPOINT=%d", failpoint))
+	}
+	return start(t, n.dir, env, append([]string{"-C", n.dir, "run"}, args...)...)
+}
+
+// rerun runs without faults and compares.
+func (n *night) rerun(t *testing.T, what string, want map[string]string) {
+	t.Helper()
+	n.sourced.t = t
+	n.run(0)
+	got := n.left(t)
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if got[name] != want[name] {
+			t.Errorf("%s, a clean rerun leaves other %s:\n%s\nwant\n%s", what, name, got[name], want[name])
+		}
+	}
+}
+
+// A SIGKILL at failpoints and at random times of a run of extracts, models, checks
+// and pushes; a clean rerun ends where a run without faults ends: nothing is lost
+// and nothing doubled, in tables, destinations, cursors and accounts.
+func TestKillsByNight(t *testing.T) { onBoth(t, killsByNight) }
+
+func killsByNight(t *testing.T, engine string) {
+	random, whole := drawn(t), newNight(t, engine)
+	calls := 0
+	var stderr bytes.Buffer
+	code, out := elt(t, whole.dir, whole.addr, &stderr, hooked(func(call int, _ string, _ bool) error {
+		calls = max(calls, call)
+		return nil
+	}), "run", "--threads", "1")
+	if code != exitOK {
+		t.Fatalf("exit %d\n%s\n%s", code, out, &stderr)
+	}
+	want := whole.left(t)
+	if want["intents"]+want["running"]+want["unbalanced loads"]+want["unbalanced syncs"] != "" || want["doubled"] != "0" || strings.Contains(want["web.events"], "no table") {
+		t.Fatalf("a run without faults leaves %q", want)
+	}
+	whole.rerun(t, "after a run without faults", want)
+	began := time.Now()
+	timed := newNight(t, engine).child(t, 0)
+	timed.wantExit(t, exitOK)
+	takes := time.Since(began)
+	killed := 0
+	kill := func(t *testing.T, what string, failpoint int, after time.Duration) {
+		n := newNight(t, engine)
+		args := []string{"--threads", "1"}
+		if failpoint == 0 {
+			args = nil // steps side by side
+		}
+		c := n.child(t, failpoint, args...)
+		if failpoint == 0 {
+			select {
+			case <-c.done:
+			case <-time.After(after):
+				_ = c.Process.Kill() // it may have ended
+			}
+		}
+		select {
+		case <-c.done:
+		case <-time.After(patience):
+			t.Fatal("the child does not end")
+		}
+		if c.code == -1 {
+			killed++
+		} else if c.code != exitOK {
+			t.Fatalf("exit %d\n%s", c.code, &c.out)
+		}
+		n.rerun(t, what, want)
+	}
+	for _, at := range failpoints(random, calls) {
+		t.Run(fmt.Sprintf("call %d of %d", at, calls), func(t *testing.T) { kill(t, fmt.Sprintf("killed at call %d", at), at, 0) })
+	}
+	for range draws(3, 100) {
+		after := time.Duration(random.Int64N(int64(takes)))
+		t.Run(after.String(), func(t *testing.T) { kill(t, fmt.Sprintf("killed after %s of %s", after, takes), 0, after) })
+	}
+	t.Logf("%d were killed", killed)
+	if killed == 0 {
+		t.Error("nothing was killed")
+	}
+}
+
+// failpoints are some calls, before or after they are made; in a soak before all,
+// and after some.
+func failpoints(random *rand.Rand, calls int) []int {
+	var at []int
+	for call := 1; call <= calls && *soak; call++ {
+		at = append(at, call)
+	}
+	for range draws(2, calls/5) {
+		at = append(at, -1-random.IntN(calls))
+	}
+	for range draws(2, 0) {
+		at = append(at, 1+random.IntN(calls))
+	}
+	return at
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"elt/activate"
+	"elt/activate/fake"
 )
 
 // Answers is how a Service tells what became of the rows of a batch.
@@ -47,7 +48,7 @@ type Service struct {
 	// Reject says why a row is refused; nil or "": it is not.
 	Reject func(key, fields string) (code, message string)
 	// Fault says what goes wrong with a call, counted from 1; nil: nothing.
-	Fault func(call int) Outage
+	Fault func(call int) fake.Outage
 	// Now is the clock of the rates; nil: time.Now.
 	Now func() time.Time
 
@@ -55,11 +56,11 @@ type Service struct {
 	calls   int
 	rows    map[string]*stored // by object and key
 	appends []stored
-	ops     map[string]Result // by op_id
-	replies map[string]reply  // by Idempotency-Key
-	taken   []time.Time       // when calls were let in
-	over    int               // calls beyond a rate
-	doubled int               // operations that were done twice
+	ops     map[string]Result     // by op_id
+	replies map[string]fake.Reply // by Idempotency-Key
+	taken   []time.Time           // when calls were let in
+	over    int                   // calls beyond a rate
+	doubled int                   // operations that were done twice
 }
 
 // stored is a row that a Service keeps.
@@ -83,22 +84,6 @@ type Result struct {
 	Message string `json:"message,omitempty"`
 }
 
-// reply is what a call is answered with.
-type reply struct {
-	status int
-	header map[string]string
-	body   []byte
-}
-
-func said(status int, body any) reply {
-	out, _ := json.Marshal(body) // the structs of this file have one
-	return reply{status: status, body: out}
-}
-
-func problem(status int, code, message string) reply {
-	return said(status, map[string]any{"error": map[string]string{"code": code, "message": message}})
-}
-
 // ServeHTTP implements [http.Handler].
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
@@ -107,20 +92,20 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.calls++
-	outage := Fine
+	outage := fake.Fine
 	if s.Fault != nil {
 		outage = s.Fault(s.calls)
 	}
 	out, done := s.admit(r, body)
 	switch {
 	case done:
-	case outage.before():
-		out = outage.refusal(r, s.DateForm, s.now())
+	case outage.Before():
+		out = outage.Refusal(r, s.DateForm, s.now())
 	default:
 		out = s.handle(r, body, outage)
 	}
 	s.mu.Unlock()
-	outage.write(w, r, out)
+	outage.Write(w, r, out)
 }
 
 func (s *Service) now() time.Time {
@@ -131,9 +116,9 @@ func (s *Service) now() time.Time {
 }
 
 // admit answers calls that are not let in.
-func (s *Service) admit(r *http.Request, body []byte) (reply, bool) {
+func (s *Service) admit(r *http.Request, body []byte) (fake.Reply, bool) {
 	if s.Token != "" && r.Header.Get("Authorization") != "Bearer "+s.Token {
-		return problem(http.StatusUnauthorized, "unauthorized", "the token is not valid"), true
+		return fake.Problem(http.StatusUnauthorized, "unauthorized", "the token is not valid"), true
 	}
 	now := s.now()
 	for _, rate := range s.Rates {
@@ -145,9 +130,9 @@ func (s *Service) admit(r *http.Request, body []byte) (reply, bool) {
 		}
 		if len(within) >= rate.Calls {
 			s.over++
-			out := problem(http.StatusTooManyRequests, "rate", "too many calls")
+			out := fake.Problem(http.StatusTooManyRequests, "rate", "too many calls")
 			free := within[len(within)-rate.Calls].Add(rate.Per)
-			out.header = map[string]string{"Retry-After": retryAfter(free.Sub(now), s.DateForm, now)}
+			out.Header = fake.Wait(free.Sub(now), s.DateForm, now)
 			return out, true
 		}
 	}
@@ -155,30 +140,22 @@ func (s *Service) admit(r *http.Request, body []byte) (reply, bool) {
 		s.taken = append(s.taken, now)
 	}
 	if s.BatchBytes > 0 && len(body) > s.BatchBytes {
-		return problem(http.StatusRequestEntityTooLarge, "too_large", "too many bytes"), true
+		return fake.Problem(http.StatusRequestEntityTooLarge, "too_large", "too many bytes"), true
 	}
-	return reply{}, false
-}
-
-// retryAfter is a wait in one of the two forms, never too short.
-func retryAfter(wait time.Duration, date bool, now time.Time) string {
-	if date {
-		return now.Add(wait + time.Second - 1).UTC().Format(http.TimeFormat)
-	}
-	return fmt.Sprint(int64((wait + time.Second - 1) / time.Second))
+	return fake.Reply{}, false
 }
 
 // handle does what a call says, as far as the outage lets it.
-func (s *Service) handle(r *http.Request, body []byte, outage Outage) reply {
+func (s *Service) handle(r *http.Request, body []byte, outage fake.Outage) fake.Reply {
 	if s.rows == nil {
-		s.rows, s.ops, s.replies = map[string]*stored{}, map[string]Result{}, map[string]reply{}
+		s.rows, s.ops, s.replies = map[string]*stored{}, map[string]Result{}, map[string]fake.Reply{}
 	}
 	once := r.Header.Get("Idempotency-Key")
 	if before, known := s.replies[once]; known && once != "" && !s.Forgetful {
 		return before
 	}
 	object, key, single := strings.Cut(strings.Trim(r.URL.Path, "/"), "/")
-	var out reply
+	var out fake.Reply
 	var call struct {
 		record
 		Records *[]record `json:"records"`
@@ -189,11 +166,11 @@ func (s *Service) handle(r *http.Request, body []byte, outage Outage) reply {
 	case single && r.Method == http.MethodDelete:
 		out = s.remove(object, key, r.Header.Get("Idempotency-Key"))
 	case json.Unmarshal(body, &call) != nil:
-		return problem(http.StatusBadRequest, "syntax", "the body is no JSON")
+		return fake.Problem(http.StatusBadRequest, "syntax", "the body is no JSON")
 	case call.Records != nil:
 		out = s.batch(object, *call.Records, outage)
-	case outage == HalfWritten, outage == SilentIdle:
-		return said(http.StatusOK, map[string]any{}) // of one row, not even a half
+	case outage == fake.HalfWritten, outage == fake.SilentIdle:
+		return fake.Said(http.StatusOK, map[string]any{}) // of one row, not even a half
 	default:
 		out = s.one(object, call.record)
 	}
@@ -202,35 +179,35 @@ func (s *Service) handle(r *http.Request, body []byte, outage Outage) reply {
 }
 
 // one does a single row.
-func (s *Service) one(object string, c record) reply {
+func (s *Service) one(object string, c record) fake.Reply {
 	if len(c.Key) == 0 || c.OpID == "" {
-		return problem(http.StatusBadRequest, "incomplete", "a row has op_id, action, key and fields")
+		return fake.Problem(http.StatusBadRequest, "incomplete", "a row has op_id, action, key and fields")
 	}
 	res := s.apply(object, c)
 	switch res.Status {
 	case "created":
-		return said(http.StatusCreated, res)
+		return fake.Said(http.StatusCreated, res)
 	case "updated":
-		return said(http.StatusOK, res)
+		return fake.Said(http.StatusOK, res)
 	}
-	return problem(http.StatusUnprocessableEntity, res.Code, res.Message)
+	return fake.Problem(http.StatusUnprocessableEntity, res.Code, res.Message)
 }
 
 // batch does the rows of a batch and answers as Answers says.
-func (s *Service) batch(object string, list []record, outage Outage) reply {
+func (s *Service) batch(object string, list []record, outage fake.Outage) fake.Reply {
 	if s.BatchRows > 0 && len(list) > s.BatchRows {
-		return problem(http.StatusRequestEntityTooLarge, "too_many", "too many rows")
+		return fake.Problem(http.StatusRequestEntityTooLarge, "too_many", "too many rows")
 	}
 	if s.Atomic {
 		for _, c := range list {
 			if code, message := s.refuses(c); code != "" {
-				return problem(http.StatusConflict, code, message)
+				return fake.Problem(http.StatusConflict, code, message)
 			}
 		}
 	}
 	var results, failed []Result
 	for i, c := range list {
-		if outage.skips(i) {
+		if outage.Skips(i) {
 			continue
 		}
 		res := s.apply(object, c)
@@ -238,7 +215,7 @@ func (s *Service) batch(object string, list []record, outage Outage) reply {
 		if res.Status == "rejected" {
 			failed = append(failed, res)
 		}
-		if !outage.hides(i) {
+		if !outage.Hides(i) {
 			results = append(results, res)
 		}
 	}
@@ -247,14 +224,14 @@ func (s *Service) batch(object string, list []record, outage Outage) reply {
 		status = http.StatusMultiStatus
 	}
 	switch {
-	case outage == Silent || outage == SilentIdle:
-		return said(http.StatusOK, map[string]any{"results": []Result{}})
+	case outage == fake.Silent || outage == fake.SilentIdle:
+		return fake.Said(http.StatusOK, map[string]any{"results": []Result{}})
 	case s.Answers == EachRow:
-		return said(status, map[string]any{"results": append([]Result{}, results...)})
+		return fake.Said(status, map[string]any{"results": append([]Result{}, results...)})
 	case s.Answers == FailedRows:
-		return said(status, map[string]any{"errors": append([]Result{}, failed...)})
+		return fake.Said(status, map[string]any{"errors": append([]Result{}, failed...)})
 	}
-	return reply{status: http.StatusNoContent}
+	return fake.Reply{Status: http.StatusNoContent}
 }
 
 func (s *Service) refuses(c record) (code, message string) {
@@ -324,22 +301,22 @@ func (s *Service) find(object, value string) (place string, row *stored) {
 	return "", nil
 }
 
-func (s *Service) get(object, value string) reply {
+func (s *Service) get(object, value string) fake.Reply {
 	_, row := s.find(object, value)
 	if row == nil {
-		return problem(http.StatusNotFound, "not_found", "there is no row with this key")
+		return fake.Problem(http.StatusNotFound, "not_found", "there is no row with this key")
 	}
-	return said(http.StatusOK, map[string]any{"op_id": row.op, "id": row.id, "fields": json.RawMessage(row.fields)})
+	return fake.Said(http.StatusOK, map[string]any{"op_id": row.op, "id": row.id, "fields": json.RawMessage(row.fields)})
 }
 
-func (s *Service) remove(object, value, op string) reply {
+func (s *Service) remove(object, value, op string) fake.Reply {
 	place, row := s.find(object, value)
 	if row == nil {
-		return problem(http.StatusNotFound, "not_found", "there is no row with this key")
+		return fake.Problem(http.StatusNotFound, "not_found", "there is no row with this key")
 	}
 	delete(s.rows, place)
 	s.ops[op] = Result{OpID: op, Status: "updated", ID: row.id}
-	return reply{status: http.StatusNoContent}
+	return fake.Reply{Status: http.StatusNoContent}
 }
 
 // Rows are the rows of an object, appended ones first.
@@ -365,7 +342,7 @@ func (s *Service) Put(object, key, fields string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.rows == nil {
-		s.rows, s.ops, s.replies = map[string]*stored{}, map[string]Result{}, map[string]reply{}
+		s.rows, s.ops, s.replies = map[string]*stored{}, map[string]Result{}, map[string]fake.Reply{}
 	}
 	s.rows[object+"\x00"+key] = &stored{object: object, key: key, fields: fields, id: "foreign"}
 }

@@ -12,6 +12,7 @@ import (
 
 	"elt/activate"
 	"elt/activate/activatetest"
+	"elt/activate/fake"
 	"elt/activate/http"
 	"elt/internal/retry"
 	"elt/internal/secret"
@@ -160,36 +161,36 @@ func verdict(t *testing.T, b activate.Batch, outs []activate.Outcome, err error)
 // What each outage means, for a row by itself, a batch without answers, one with
 // a result for each row, and one that lists failures.
 func TestOutages(t *testing.T) {
-	want := map[activatetest.Outage][4]string{
-		activatetest.Fine:        {"acked", "acked acked acked acked", "acked acked acked acked", "acked acked acked acked"},
-		activatetest.CutBefore:   {"unknown", "unknown", "unknown", "unknown"},
-		activatetest.Limited:     {"later 2s", "later 2s", "later 2s", "later 2s"},
-		activatetest.Busy:        {"later 2s", "later 2s", "later 2s", "later 2s"},
-		activatetest.Conflict:    {"rejected:conflict", "refused 409", "refused 409", "refused 409"},
-		activatetest.Revoked:     {"barred 401", "barred 401", "barred 401", "barred 401"},
-		activatetest.Loop:        {"barred 307", "barred 307", "barred 307", "barred 307"},
-		activatetest.Down:        {"unknown", "unknown", "unknown", "unknown"},
-		activatetest.CutAfter:    {"unknown", "unknown", "unknown", "unknown"},
-		activatetest.Failed:      {"unknown", "unknown", "unknown", "unknown"},
-		activatetest.HalfWritten: {"unknown", "unknown", "unknown", "unknown"},
-		activatetest.HalfTold:    {"acked", "acked acked acked acked", "acked unknown acked unknown", "acked acked acked acked"},
-		activatetest.Silent:      {"acked", "acked acked acked acked", "refused silent", "acked acked acked acked"},
-		activatetest.SilentIdle:  {"acked", "acked acked acked acked", "refused silent", "acked acked acked acked"}, // rules are for services that lie
-		activatetest.Slow:        {"unknown", "unknown", "unknown", "unknown"},
-		activatetest.Truncated:   {"unknown", "unknown", "unknown", "unknown"},
-		activatetest.WrongLength: {"unknown", "unknown", "unknown", "unknown"},
-		activatetest.Garbled:     {"acked", "acked acked acked acked", "unknown", "unknown"},
-		activatetest.Bomb:        {"unknown", "unknown", "unknown", "unknown"},
+	want := map[fake.Outage][4]string{
+		fake.Fine:        {"acked", "acked acked acked acked", "acked acked acked acked", "acked acked acked acked"},
+		fake.CutBefore:   {"unknown", "unknown", "unknown", "unknown"},
+		fake.Limited:     {"later 2s", "later 2s", "later 2s", "later 2s"},
+		fake.Busy:        {"later 2s", "later 2s", "later 2s", "later 2s"},
+		fake.Conflict:    {"rejected:conflict", "refused 409", "refused 409", "refused 409"},
+		fake.Revoked:     {"barred 401", "barred 401", "barred 401", "barred 401"},
+		fake.Loop:        {"barred 307", "barred 307", "barred 307", "barred 307"},
+		fake.Down:        {"unknown", "unknown", "unknown", "unknown"},
+		fake.CutAfter:    {"unknown", "unknown", "unknown", "unknown"},
+		fake.Failed:      {"unknown", "unknown", "unknown", "unknown"},
+		fake.HalfWritten: {"unknown", "unknown", "unknown", "unknown"},
+		fake.HalfTold:    {"acked", "acked acked acked acked", "acked unknown acked unknown", "acked acked acked acked"},
+		fake.Silent:      {"acked", "acked acked acked acked", "refused silent", "acked acked acked acked"},
+		fake.SilentIdle:  {"acked", "acked acked acked acked", "refused silent", "acked acked acked acked"}, // rules are for services that lie
+		fake.Slow:        {"unknown", "unknown", "unknown", "unknown"},
+		fake.Truncated:   {"unknown", "unknown", "unknown", "unknown"},
+		fake.WrongLength: {"unknown", "unknown", "unknown", "unknown"},
+		fake.Garbled:     {"acked", "acked acked acked acked", "unknown", "unknown"},
+		fake.Bomb:        {"unknown", "unknown", "unknown", "unknown"},
 	}
 	all := setups()
 	for o, words := range want {
 		for i, name := range []string{"single", "batch", "batch with results", "batch with errors"} {
 			t.Run(fmt.Sprintf("%d %s", o, name), func(t *testing.T) {
 				conn := "timeout: 30s"
-				if o == activatetest.Slow {
+				if o == fake.Slow {
 					conn = "timeout: 50ms"
 				}
-				s := &activatetest.Service{Fault: func(int) activatetest.Outage { return o }}
+				s := &activatetest.Service{Fault: func(int) fake.Outage { return o }}
 				c := serve(t, s, conn, all[name])
 				b := batch(4)
 				if name == "single" {
@@ -251,7 +252,7 @@ func TestMixedReplies(t *testing.T) {
 
 func TestSilentReplyIsUnknownWhereReplayIsNotSafe(t *testing.T) {
 	sync := strings.Replace(setups()["batch with results"], "replay: idempotency-key", "replay: reconcile", 1)
-	s := &activatetest.Service{Fault: func(int) activatetest.Outage { return activatetest.Silent }}
+	s := &activatetest.Service{Fault: func(int) fake.Outage { return fake.Silent }}
 	c := serve(t, s, "", sync)
 	b := batch(2)
 	outs, err := c.Destination.Push(context.Background(), b)
@@ -289,11 +290,11 @@ func TestLookup(t *testing.T) {
 func TestNoSecretInErrors(t *testing.T) {
 	const token = "s3cr3t-canary"
 	var texts []string
-	for _, o := range activatetest.Outages() {
-		if o == activatetest.Bomb || o == activatetest.Slow {
+	for _, o := range fake.Outages() {
+		if o == fake.Bomb || o == fake.Slow {
 			continue
 		}
-		s := &activatetest.Service{Fault: func(int) activatetest.Outage { return o },
+		s := &activatetest.Service{Fault: func(int) fake.Outage { return o },
 			Reject: func(_, _ string) (string, string) { return "no", "not with " + token }}
 		srv := httptest.NewServer(s)
 		c := config(t, strings.Replace(srv.URL, "//", "//me:"+token+"@", 1)+"/?key="+token,

@@ -163,12 +163,7 @@ func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) ev
 		res.Warnings = append(res.Warnings, w)
 	}
 	if r.Problem != "" {
-		w := event.Warning{Subject: s.Name, Text: r.Problem}
-		var barred *activate.BarredError
-		if errors.As(r.Barred, &barred) {
-			w.Hint = barred.Hint
-		}
-		res.Warnings = append(res.Warnings, w)
+		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: r.Problem})
 	}
 	if r.Unknown+r.Deferred > 0 || r.Problem != "" {
 		res.Status = event.Unfinished

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,6 +32,7 @@ type app struct {
 	flags    settings.Settings
 	project  *project.Project // once loaded: its secrets are kept out of errors
 	signals  *signals         // nil, as in tests that run in process: none are caught
+	clockNow func() time.Time // nil: time.Now
 	backoff  retry.Backoff    // between the tries of a step; zero, as in tests: none
 	// wrap, where set, stands between elt and its warehouse: tests fail and kill there.
 	wrap func(warehouse.Driver) warehouse.Driver

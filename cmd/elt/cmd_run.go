@@ -15,6 +15,7 @@ import (
 	"elt/internal/event"
 	"elt/internal/pipeline"
 	"elt/internal/report"
+	"elt/internal/state"
 	"elt/scheduler"
 )
 
@@ -70,13 +71,14 @@ type runFlags struct {
 	selection
 	backfill            backfillFlags
 	noPush, fullRefresh bool
+	ifDue               bool
 	ok                  string
 }
 
 func (a *app) cmdRun() *cobra.Command {
 	var f runFlags
 	cmd := command("day", "run [SELECTOR…]", "Extract, load, build, check and push what is selected; all by default",
-		"elt run\nelt run marts.customers+ --no-push\nelt run source:shop.orders+ --target prod\nelt run --backfill 30d shop.orders+",
+		"elt run\nelt run marts.customers+ --no-push\nelt run source:shop.orders+ --target prod\nelt run --backfill 30d shop.orders+\nelt run --job nightly --quiet",
 		[]int{exitOK, exitFailed, exitUsage, exitCheck, exitUnfinished, exitLocked, exitTryAgain, exitInterrupted},
 		func(cmd *cobra.Command, args []string) error { return a.doRun(cmd.Context(), args, f) })
 	f.add(cmd)
@@ -84,6 +86,7 @@ func (a *app) cmdRun() *cobra.Command {
 	f.backfill.addParallel(cmd)
 	cmd.Flags().BoolVar(&f.noPush, "no-push", false, "leave out the syncs")
 	cmd.Flags().BoolVar(&f.fullRefresh, "full-refresh", false, "read sources and build models from the beginning")
+	cmd.Flags().BoolVar(&f.ifDue, "if-due", false, "with --job: do nothing unless the job is due and no run has taken its time; for lines of cron and timers")
 	cmd.Flags().StringVar(&f.ok, "ok", "", "exit codes to turn into 0, such as 4,75")
 	return cmd
 }
@@ -113,13 +116,27 @@ func (a *app) tryRun(ctx context.Context, args []string, f runFlags) (err error)
 	if err != nil {
 		return err
 	}
-	a.heartbeat = a.startHeartbeat(ctx, s.project, s.target, f.job)
-	if s, err = a.openWarehouse(ctx, s, false); err != nil {
+	prj, target := s.project, s.target
+	s, err = a.openRun(ctx, s, f)
+	if errors.Is(err, errNotMade) {
+		return nil
+	}
+	if err != nil {
+		a.heartbeat = a.startHeartbeat(ctx, prj, target, f.job)
 		return err
 	}
 	defer func() { joinErr(&err, s.close()) }()
 	p := a.pipeline(s)
 	defer func() { joinErr(&err, p.Close()) }()
+	turn, err := a.turn(ctx, s, p, f)
+	if errors.Is(err, errNotMade) {
+		return nil
+	}
+	a.heartbeat = a.startHeartbeat(ctx, prj, target, f.job)
+	if err != nil {
+		return err
+	}
+	defer turn.release()
 	p.FullRefresh = f.fullRefresh
 	if f.noPush {
 		p.Push = "off"
@@ -137,21 +154,27 @@ func (a *app) tryRun(ctx context.Context, args []string, f runFlags) (err error)
 	if _, err := p.CheckModels(ctx, steps); err != nil {
 		return err
 	}
-	end, err := a.execute(ctx, s, p, steps, "elt run "+f.backfill.typed()+strings.Join(args, " "), f.job)
-	if err != nil && end.Exit != exitOK {
+	opts := pipeline.RunOptions{Retries: defaultRetries, Record: state.Run{Command: commandOf(args, f), Job: f.job, Spec: specOf(args, f, p, steps)}}
+	if turn.job != nil {
+		return a.runJob(ctx, s, p, steps, turn, opts)
+	}
+	return ended(a.execute(ctx, s, p, steps, opts))
+}
+
+// defaultRetries is how often a step of a run that is no job's is tried again.
+const defaultRetries = 3
+
+// ended is the error of a run: its exit code, and what prevented it from being made
+// or recorded.
+func ended(end event.End, err error) error {
+	if end.Exit != exitOK {
 		return &exitError{code: end.Exit, err: err}
 	}
-	if err != nil {
-		return err
-	}
-	if end.Exit != exitOK {
-		return &exitError{code: end.Exit}
-	}
-	return nil
+	return err
 }
 
 // execute runs steps with the printers that the flags ask for and a log file.
-func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, steps []scheduler.Step, command, job string) (end event.End, err error) {
+func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, steps []scheduler.Step, opts pipeline.RunOptions) (end event.End, err error) {
 	logDir := filepath.Join(s.project.Dir, ".elt", "logs")
 	log, err := openLog(logDir, p.RunID)
 	if err != nil {
@@ -164,12 +187,12 @@ func (a *app) execute(ctx context.Context, s *session, p *pipeline.Pipeline, ste
 	if err != nil {
 		return end, err
 	}
-	logged, seen := report.NewJSON(log), &watch{job: job}
+	logged, seen := report.NewJSON(log), &watch{job: opts.Record.Job}
 	sink := report.NewMany(a.printer(s), logged, seen)
-	end, err = p.Run(ctx, steps, pipeline.RunOptions{
-		Parallel: parallel(s.target), Retries: 3, Backoff: a.backoff, Drain: drain, Sink: sink, Command: command, Job: job,
-		Log: filepath.Join(".elt", "logs", p.RunID+".jsonl"), Warehouse: shown, Exit: statusExit,
-	})
+	opts.Parallel, opts.Backoff, opts.Drain, opts.Warehouse, opts.Sink = parallel(s.target), a.backoff, drain, shown, sink
+	opts.Record.Log = filepath.Join(".elt", "logs", p.RunID+".jsonl")
+	opts.Exit = func(steps []event.Step, failed error) (event.Status, int) { return lateExit(ctx, steps, failed) }
+	end, err = p.Run(ctx, steps, opts)
 	if !seen.began.IsZero() {
 		a.watch = seen
 		a.tellPeople(ctx, s, seen, sink.Emit)

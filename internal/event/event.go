@@ -63,6 +63,8 @@ type Start struct {
 	Push      string    `json:"push"`
 	AsOf      time.Time `json:"as_of,omitzero"` // set when the clock is not now
 	Steps     int       `json:"steps"`
+	Job       string    `json:"job,omitempty"`
+	Note      string    `json:"note,omitempty"` // what is special about it: retry of run 7f3a2c
 }
 
 // Step tells that a step ended.
@@ -90,6 +92,7 @@ type End struct {
 	Took   time.Duration `json:"took"`
 	AsOf   time.Time     `json:"as_of,omitzero"`
 	Log    string        `json:"log,omitempty"`
+	Reason string        `json:"reason,omitempty"` // why it ended so, where no step says that
 }
 
 // Alert tells, after the end of a run, that somebody was told of it, or could not be.

@@ -25,9 +25,14 @@ type RunOptions struct {
 	Backoff  retry.Backoff   // between the tries of a step
 	Drain    <-chan struct{} // closed: start nothing more
 	Sink     event.Sink
-	Command  string // as it was typed, without secrets
-	Job      string
-	Log      string // path of the run's log file, for people
+	// Record is what the record of the run says of it from the start: Job, Command,
+	// Owner, Runbook, RetryOf, Spec, and as Log the path of its log file, for people.
+	Record state.Run
+	// Slots are asked, under the lock of the start of runs, what a run of a job takes
+	// of its schedule; an error keeps the run from being made. nil: it has none.
+	Slots func(ctx context.Context) (took state.Slot, missed []state.Slot, err error)
+	// Note is told with the start of the run; "": nothing.
+	Note string
 	// Warehouse names the warehouse without credentials.
 	Warehouse string
 	// Exit gives a run its status and exit code, by its steps and by the errors of
@@ -41,14 +46,18 @@ type RunOptions struct {
 func (p *Pipeline) Run(ctx context.Context, steps []scheduler.Step, opts RunOptions) (event.End, error) {
 	began := time.Now()
 	p.Emit, p.drain = opts.Sink.Emit, opts.Drain
-	run := state.Run{ID: p.RunID, Job: opts.Job, Command: opts.Command, Trigger: "manual", StartedAt: began, AsOf: p.asOf(), Log: opts.Log}
-	ended, err := p.start(ctx, run)
+	run := opts.Record
+	run.ID, run.StartedAt, run.AsOf = p.RunID, began, p.asOf()
+	if run.Trigger == "" {
+		run.Trigger = "manual"
+	}
+	ended, err := p.start(ctx, run, opts)
 	if err != nil {
 		return event.End{}, err
 	}
 	defer ended()
 	p.Emit(event.Event{At: began, Run: p.RunID, Start: &event.Start{Project: p.Project.Name, Target: p.Target.Name,
-		Warehouse: opts.Warehouse, Push: p.Push, AsOf: p.asOf(), Steps: len(steps)}})
+		Warehouse: opts.Warehouse, Push: p.Push, AsOf: p.asOf(), Steps: len(steps), Job: run.Job, Note: opts.Note}})
 	for i := range steps {
 		steps[i].Run = p.locked(steps[i])
 	}
@@ -66,7 +75,7 @@ func (p *Pipeline) Run(ctx context.Context, steps []scheduler.Step, opts RunOpti
 // other run is on, and records the new one; all under one lock, so that no run
 // sweeps away what another has just staged. Until ended is called other processes
 // see that the run lives.
-func (p *Pipeline) start(ctx context.Context, run state.Run) (ended func(), err error) {
+func (p *Pipeline) start(ctx context.Context, run state.Run, opts RunOptions) (ended func(), err error) {
 	ctx, release, err := p.lock(ctx, "start")
 	if err != nil {
 		return nil, err
@@ -78,11 +87,24 @@ func (p *Pipeline) start(ctx context.Context, run state.Run) (ended func(), err 
 	if ended, err = p.Store.Hold(ctx, run.ID); err != nil {
 		return nil, fmt.Errorf("start run %s: %w", run.ID, err)
 	}
-	if err := p.Store.StartRun(ctx, run); err != nil {
+	if err := p.begin(ctx, run, opts); err != nil {
 		ended()
 		return nil, err
 	}
 	return ended, nil
+}
+
+// begin records that run has begun, with what it takes of a schedule.
+func (p *Pipeline) begin(ctx context.Context, run state.Run, opts RunOptions) error {
+	if opts.Slots == nil {
+		return p.Store.StartRun(ctx, run)
+	}
+	slot, missed, err := opts.Slots(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = p.Store.StartJob(ctx, run, slot, missed)
+	return err
 }
 
 // clear makes the warehouse ready for run.
@@ -188,7 +210,12 @@ func (p *Pipeline) freshness(s event.Step) string {
 func (p *Pipeline) finish(ctx context.Context, run state.Run, ended []event.Step, failed error, opts RunOptions) (event.End, error) {
 	status, exit := opts.Exit(ended, failed)
 	now := time.Now()
-	end := event.End{Status: status, Exit: exit, Took: now.Sub(run.StartedAt), AsOf: stalest(ended), Log: opts.Log}
+	end := event.End{Status: status, Exit: exit, Took: now.Sub(run.StartedAt), AsOf: stalest(ended), Log: run.Log}
+	var late *LateError
+	if errors.As(context.Cause(ctx), &late) && exit != 0 {
+		end.Reason = late.Error()
+		failed = errors.Join(late, failed)
+	}
 	run.Status, run.Exit, run.EndedAt = string(status), exit, now
 	if failed != nil {
 		if run.Error = failed.Error(); p.Redact != nil {
@@ -278,7 +305,7 @@ func hinted(err error) error {
 func (p *Pipeline) lock(ctx context.Context, name string) (context.Context, func(), error) {
 	backoff := retry.Backoff{Base: 50 * time.Millisecond, Max: 2 * time.Second}
 	for try := 1; ; try++ {
-		held, release, err := p.DB.Lock(ctx, "elt:"+p.Project.Name+":"+p.Target.Name+":"+name)
+		held, release, err := p.DB.Lock(ctx, p.lockName(name))
 		if warehouse.KindOf(err) != warehouse.KindLocked {
 			return held, release, err
 		}

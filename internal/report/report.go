@@ -87,6 +87,9 @@ func (p *Plain) Emit(e event.Event) {
 	case e.Start != nil:
 		p.target = e.Start.Target
 		fmt.Fprintln(p.w, p.start(e.Run, *e.Start))
+		if e.Start.Note != "" {
+			fmt.Fprintln(p.w, e.Start.Note)
+		}
 	case e.Step != nil:
 		p.note(*e.Step)
 		fmt.Fprintln(p.w, Line(*e.Step))
@@ -97,6 +100,9 @@ func (p *Plain) Emit(e event.Event) {
 
 func (p *Plain) start(run string, s event.Start) string {
 	line := fmt.Sprintf("%s · %s · %s · run %s · push: %s", s.Project, s.Target, s.Warehouse, run, s.Push)
+	if s.Job != "" {
+		line += " · job " + s.Job
+	}
 	if !s.AsOf.IsZero() {
 		line += " · as of " + s.AsOf.In(p.loc).Format("2006-01-02 15:04 MST")
 	}
@@ -158,7 +164,7 @@ func failedCheck(r event.Result) string {
 }
 
 func (p *Plain) end(run string, e event.End) {
-	if len(p.warnings)+len(p.failures)+len(p.blocked) > 0 {
+	if len(p.warnings)+len(p.failures)+len(p.blocked) > 0 || e.Reason != "" {
 		fmt.Fprintln(p.w)
 	}
 	for _, w := range p.warnings {
@@ -181,6 +187,9 @@ func (p *Plain) end(run string, e event.End) {
 		fmt.Fprintf(p.w, "%-8s %d downstream: %s\n", "blocked", n, names(p.blocked))
 	}
 	p.interrupted()
+	if e.Reason != "" {
+		fmt.Fprintf(p.w, "%-8s %s\n", e.Status, Visible(e.Reason, "\n         "))
+	}
 	fmt.Fprintln(p.w, p.last(run, e))
 }
 

@@ -21,6 +21,13 @@ func nightTables(engine string) []string {
 		`ALTER TABLE _elt.sync_run ADD COLUMN IF NOT EXISTS gone_rejected bigint`,
 		`ALTER TABLE _elt.sync_run ADD COLUMN IF NOT EXISTS gone_unknown bigint`,
 		`ALTER TABLE _elt.sync_run ADD COLUMN IF NOT EXISTS gone_deferred bigint`,
+		// Whose run it is, what it took, and what it was asked for, so that it can be retried.
+		`ALTER TABLE _elt.run ADD COLUMN IF NOT EXISTS owner text`,
+		`ALTER TABLE _elt.run ADD COLUMN IF NOT EXISTS runbook text`,
+		`ALTER TABLE _elt.run ADD COLUMN IF NOT EXISTS slot timestamp with time zone`,
+		`ALTER TABLE _elt.run ADD COLUMN IF NOT EXISTS retry_of text`,
+		`ALTER TABLE _elt.run ADD COLUMN IF NOT EXISTS spec text`,
+		`ALTER TABLE _elt.slot ADD COLUMN IF NOT EXISTS spec text`,
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS key_hash text`,
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS key_json text`,
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS action text`,

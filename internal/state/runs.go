@@ -21,9 +21,9 @@ const (
 // Run is one run of the project.
 type Run struct {
 	ID        string
-	Job       string // "" for a run by hand
+	Job       string // "" for a run of none
 	Command   string // as it was typed, without secrets
-	Trigger   string // manual, schedule, retry, …
+	Trigger   string // manual, schedule, retry
 	Status    string // Running, or how it ended
 	Exit      int
 	StartedAt time.Time
@@ -33,25 +33,36 @@ type Run struct {
 	Host      string
 	Error     string
 	Log       string // path of the log file
+	Owner     string
+	Runbook   string
+	Slot      time.Time // that a run of a job took; zero: none
+	RetryOf   string    // the run that this one retries
+	Spec      string    // what was asked for, as JSON of the command
 }
 
 // StartRun records that r runs from now on, in this process unless it says otherwise.
 func (s *Store) StartRun(ctx context.Context, r Run) error {
+	err := s.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error { return s.startRun(ctx, tx, r) })
+	if err != nil {
+		return fmt.Errorf("record the start of run %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+func (s *Store) startRun(ctx context.Context, tx *warehouse.Tx, r Run) error {
 	if r.PID == 0 {
 		r.PID = os.Getpid()
 	}
 	if r.Host == "" {
 		r.Host = hostname()
 	}
-	err := s.update(ctx, `INSERT INTO _elt.run
-		(project, target, id, job, command, trigger, status, exit_code, started_at, as_of, pid, host, session, log)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13)`,
+	_, err := tx.Exec(ctx, `INSERT INTO _elt.run
+		(project, target, id, job, command, trigger, status, exit_code, started_at, as_of, pid, host, session, log,
+			owner, runbook, slot, retry_of, spec)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 		s.project, s.target, r.ID, r.Job, r.Command, r.Trigger, Running, stamp(r.StartedAt), stamp(r.AsOf),
-		int64(r.PID), r.Host, s.session, r.Log)
-	if err != nil {
-		return fmt.Errorf("record the start of run %s: %w", r.ID, err)
-	}
-	return nil
+		int64(r.PID), r.Host, s.session, r.Log, r.Owner, r.Runbook, stamp(r.Slot), r.RetryOf, r.Spec)
+	return err
 }
 
 // EndRun records how run r.ID ended: its Status, Exit, EndedAt, AsOf, Error and Log.
@@ -68,7 +79,8 @@ func (s *Store) EndRun(ctx context.Context, r Run) error {
 	return nil
 }
 
-const runColumns = `id, job, command, trigger, status, exit_code, started_at, ended_at, as_of, pid, host, error, log, session`
+const runColumns = `id, job, command, trigger, status, exit_code, started_at, ended_at, as_of, pid, host, error, log, session,
+	owner, runbook, slot, retry_of, spec`
 
 // Runs lists the latest runs, newest first; limit 0 is all.
 func (s *Store) Runs(ctx context.Context, limit int) ([]Run, error) {
@@ -107,6 +119,7 @@ func readRun(r rows.Row) Run {
 		ID: r.String(0), Job: r.String(1), Command: r.String(2), Trigger: r.String(3), Status: r.String(4),
 		Exit: int(r.Int(5)), StartedAt: r.Time(6), EndedAt: r.Time(7), AsOf: r.Time(8),
 		PID: int(r.Int(9)), Host: r.String(10), Error: r.String(11), Log: r.String(12),
+		Owner: r.String(14), Runbook: r.String(15), Slot: r.Time(16), RetryOf: r.String(17), Spec: r.String(18),
 	}
 }
 

@@ -71,39 +71,3 @@ func (s *Store) Steps(ctx context.Context, runID string) ([]StepRecord, error) {
 	}
 	return list, nil
 }
-
-// Slot is one instant at which a job was due.
-type Slot struct {
-	Job    string
-	At     time.Time
-	Status string // ran, skipped or missed
-	RunID  string // of the run that it started
-	Reason string // why it was skipped or missed
-}
-
-// ClaimSlot records slot as taken and reports whether it was free: of several
-// claims on one slot exactly one is true (invariant 11).
-func (s *Store) ClaimSlot(ctx context.Context, slot Slot, now time.Time) (bool, error) {
-	var n int64
-	err := s.change(ctx, &n, `INSERT INTO _elt.slot (project, target, job, slot, status, run_id, reason, recorded_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (project, target, job, slot) DO NOTHING`,
-		s.project, s.target, slot.Job, stamp(slot.At), slot.Status, slot.RunID, slot.Reason, stamp(now))
-	if err != nil {
-		return false, fmt.Errorf("claim slot %s of job %s: %w", slot.At.UTC().Format(time.RFC3339), slot.Job, err)
-	}
-	return n == 1, nil
-}
-
-// Slots lists the latest slots of a job, newest first.
-func (s *Store) Slots(ctx context.Context, job string, limit int) ([]Slot, error) {
-	var list []Slot
-	err := s.each(ctx, s.db, `SELECT job, slot, status, run_id, reason FROM _elt.slot
-		WHERE project = $1 AND target = $2 AND job = $3 ORDER BY slot DESC LIMIT $4`, func(r rows.Row) error {
-		list = append(list, Slot{Job: r.String(0), At: r.Time(1), Status: r.String(2), RunID: r.String(3), Reason: r.String(4)})
-		return nil
-	}, job, some(limit))
-	if err != nil {
-		return nil, fmt.Errorf("list the slots of job %s: %w", job, err)
-	}
-	return list, nil
-}

@@ -11,45 +11,13 @@ import (
 	"elt/internal/warehouse"
 )
 
-// Preview is what a plan would find, without a lease and without writing: for
-// elt plan. Deferred holds what would be sent.
-func Preview(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync) (Result, error) {
-	if err := sync.validate(); err != nil {
-		return Result{}, err
-	}
-	p := newPlan(db, st, sync)
-	var r Result
-	err := db.View(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		_, upgraded, err := p.engine(ctx, tx)
-		if err != nil {
-			return err
-		}
-		d, err := p.diff(ctx, tx, upgraded, true)
-		if err != nil {
-			return err
-		}
-		err = warehouse.Each(ctx, tx, `SELECT class, count(*) FROM (`+d.query+`) AS d GROUP BY class`, func(row rows.Row) error {
-			r.count(row.String(0), row.Int(1), false)
-			return nil
-		}, d.args...)
-		if err == nil {
-			err = r.remainder(d.read)
-		}
-		return err
-	})
-	if err != nil {
-		return Result{}, fmt.Errorf("plan sync %s: %w", sync.Name, err)
-	}
-	r.Deferred = r.Planned - r.Rejected
-	return r, nil
-}
-
 // difference is the SELECT that fills a plan, and how many rows the model has
 // in the same snapshot; read is -1 where every row is in the SELECT.
 type difference struct {
 	query string
 	args  []any
 	read  int64
+	src   source
 }
 
 // sides says what a row of the model has to be looked up in besides the ledger.
@@ -64,7 +32,7 @@ func (p *Plan) diff(ctx context.Context, tx *warehouse.Tx, upgraded, oneSnapshot
 	if err != nil {
 		return difference{}, err
 	}
-	out := difference{args: p.id(p.sync.mapping(), p.opSalt()), read: -1}
+	out := difference{args: p.id(p.sync.mapping(), p.opSalt()), read: -1, src: src}
 	look, where := sides{true, true, true}, ``
 	if oneSnapshot {
 		if out.read, look, err = p.look(ctx, tx, src); err != nil {

@@ -72,6 +72,9 @@ func (p *Plan) settle(ctx context.Context, page int64, list []row, results []set
 		if err := p.appendResults(ctx, tx, page, byNumber, results); err != nil {
 			return err
 		}
+		if err := p.recordAttempts(ctx, tx, page); err != nil {
+			return err
+		}
 		if total > 0 {
 			if err := p.settleAcked(ctx, tx, page); err != nil {
 				return err
@@ -131,6 +134,22 @@ func (p *Plan) settleAcked(ctx context.Context, tx *warehouse.Tx, page int64) er
 	})
 }
 
+// recordAttempts keeps what was sent for which key and what became of it, for elt
+// explain and for the old values of a plan, until retention forgets it.
+func (p *Plan) recordAttempts(ctx context.Context, tx *warehouse.Tx, page int64) error {
+	return p.run(ctx, tx, []statement{
+		{`INSERT INTO ` + state.Attempts + ` (project, target, sync, target_fp, op_id, run_id, attempts, status, code, message, recorded_at,
+				key_hash, key_json, action, payload)
+			SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS text), CAST($4 AS text),
+				CASE WHEN o.resent THEN p.prev_op_id ELSE p.op_id END, CAST($7 AS text), o.attempts, o.status, o.code, o.message,
+				CAST($6 AS timestamp with time zone), p.key_hash, p.key_json,
+				CASE WHEN p.class = 'remove' THEN 'delete' ELSE CAST($8 AS text) END,
+				CASE WHEN o.resent THEN p.prev_payload ELSE p.payload END
+			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
+			WHERE o.page = $5 AND o.attempts > 0`, p.id(page, time.Now().UTC(), p.sync.RunID, string(p.sync.action()))},
+	})
+}
+
 // settleRest settles what was not acknowledged. The baseline in the ledger stays
 // as it is, so that a failed row is never considered delivered.
 func (p *Plan) settleRest(ctx context.Context, tx *warehouse.Tx, page int64) error {
@@ -151,12 +170,6 @@ func (p *Plan) settleRest(ctx context.Context, tx *warehouse.Tx, page int64) err
 				coalesce(p.q_first_at, CAST($6 AS timestamp with time zone)), coalesce(p.q_attempts, 0) + 1
 			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
 			WHERE o.page = $5 AND o.status = 'rejected'`, p.id(page, now, p.sync.RunID)},
-		{`INSERT INTO ` + state.Attempts + ` (project, target, sync, target_fp, op_id, run_id, attempts, status, code, message, recorded_at)
-			SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS text), CAST($4 AS text),
-				CASE WHEN o.resent THEN p.prev_op_id ELSE p.op_id END, CAST($7 AS text), o.attempts, o.status, o.code, o.message,
-				CAST($6 AS timestamp with time zone)
-			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
-			WHERE o.page = $5 AND o.status <> 'acked' AND o.attempts > 0`, p.id(page, now, p.sync.RunID)},
 		// An intent that is over: never sent, or refused.
 		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND lease_epoch = $6 AND key_hash IN ` +
 			p.keys(`o.status = 'deferred' AND NOT o.doubt`), p.id(page, p.epoch)},

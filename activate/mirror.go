@@ -44,13 +44,18 @@ func (p *Plan) remove(ctx context.Context, tx *warehouse.Tx) error {
 	if err != nil {
 		return err
 	}
-	here := `SELECT ` + src.keyHash(tx.Dialect()) + ` AS key_hash FROM (` + src.query + `) AS src`
+	here := src.here(tx.Dialect())
 	if p.sync.Mode != ModeMirror {
 		return p.leave(ctx, tx, here)
 	}
 	q := `INSERT INTO ` + p.table.String() + ` ` + p.goneKeys(here, p.table.String())
 	_, err = tx.Exec(ctx, q, p.id(p.sync.mapping(), p.opSalt())...)
 	return err
+}
+
+// here is the SELECT of the hashes of all keys of the model.
+func (s source) here(d *warehouse.Dialect) string {
+	return `SELECT ` + s.keyHash(d) + ` AS key_hash FROM (` + s.query + `) AS src`
 }
 
 // goneKeys is the SELECT of what a mirror does about keys that are not among those

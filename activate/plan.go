@@ -16,19 +16,20 @@ import (
 // acknowledged, kept in a table of the warehouse so that retries see one stable
 // input. It holds the lease on its sync until Close.
 type Plan struct {
-	db     *warehouse.DB
-	store  *state.Store
-	sync   Sync
-	table  warehouse.Table // what is to be sent
-	out    warehouse.Table // what became of it
-	epoch  int64
-	read   int64 // rows of the model; -1: all of them are in the table
-	adds   int64 // the highest number of a row that is to be sent, of those that are no deletes
-	last   int64 // the highest number of a row that is to be sent
-	start  time.Time
-	result Result
-	held   func()
-	pushed bool
+	db      *warehouse.DB
+	store   *state.Store
+	sync    Sync
+	table   warehouse.Table // what is to be sent
+	out     warehouse.Table // what became of it
+	epoch   int64
+	read    int64 // rows of the model; -1: all of them are in the table
+	adds    int64 // the highest number of a row that is to be sent, of those that are no deletes
+	last    int64 // the highest number of a row that is to be sent
+	start   time.Time
+	result  Result
+	outline Outline
+	held    func()
+	pushed  bool
 	// definite: a refusal also settles what an earlier try with the same
 	// operation may have done, because the destination knows the operation.
 	definite bool
@@ -271,15 +272,22 @@ func (p *Plan) tables(engine string) []string {
 	return ddl
 }
 
+// classes counts the rows of a plan by their class, by whether they are in the
+// model, and by whether the ledger has them.
+const (
+	classes = `class, count(*), coalesce(gone, false), ownership IS NOT NULL`
+	byClass = `class, coalesce(gone, false), ownership IS NOT NULL`
+)
+
 // classify counts the plan and keeps samples of what is invalid.
 func (p *Plan) classify(ctx context.Context) error {
 	r := &p.result
-	err := warehouse.Each(ctx, p.db, `SELECT class, count(*), coalesce(max(seq), 0), coalesce(gone, false) FROM `+p.table.String()+
-		` GROUP BY class, coalesce(gone, false)`, func(row rows.Row) error {
-		r.count(row.String(0), row.Int(1), row.Bool(3))
-		p.last = max(p.last, row.Int(2))
+	err := warehouse.Each(ctx, p.db, `SELECT `+classes+`, coalesce(max(seq), 0) FROM `+p.table.String()+` AS d GROUP BY `+byClass, func(row rows.Row) error {
+		r.count(row.String(0), row.Int(1), row.Bool(2))
+		p.outline.add(row.String(0), row.Bool(3), row.Int(1))
+		p.last = max(p.last, row.Int(4))
 		if row.String(0) != classRemove {
-			p.adds = max(p.adds, row.Int(2))
+			p.adds = max(p.adds, row.Int(4))
 		}
 		return nil
 	})

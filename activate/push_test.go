@@ -273,13 +273,23 @@ func TestPreview(t *testing.T) {
 		w := newWorld(t, db, activate.ModeUpsert, 10)
 		w.model(map[int]string{1: "a", 2: "b"})
 		w.mustRun()
-		w.model(map[int]string{1: "a", 2: "b2", 3: "c"})
-		got, err := activate.Preview(context.Background(), db, w.st, w.sync)
+		w.sync.Mode = activate.ModeMirror
+		w.model(map[int]string{2: "b2", 3: "c", 4: "d"})
+		got, err := activate.NewPreview(context.Background(), db, w.st, w.sync, activate.PreviewOptions{Samples: 2, Hash: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := activate.Result{Read: 3, Unchanged: 1, Planned: 2, Deferred: 2}
-		if diff := cmp.Diff(want, got); diff != "" {
+		want := activate.Preview{
+			Result:  activate.Result{Read: 3, Planned: 3, Deferred: 3, Gone: activate.Gone{Planned: 1, Deferred: 1}},
+			Outline: activate.Outline{Creates: 2, Changes: 1, Deletes: 1, There: 2, Hash: got.Outline.Hash},
+			Rows: []activate.Shown{
+				{What: "create", Key: `{"customer_id":3}`, New: `{"customer_id":3,"name":"c"}`},
+				{What: "create", Key: `{"customer_id":4}`, New: `{"customer_id":4,"name":"d"}`},
+				{What: "change", Key: `{"customer_id":2}`, Old: `{"customer_id":2,"name":"b"}`, New: `{"customer_id":2,"name":"b2"}`},
+				{What: "delete", Key: `{"customer_id":1}`, Old: `{"customer_id":1,"name":"a"}`},
+			},
+		}
+		if diff := cmp.Diff(want, got); diff != "" || got.Outline.Hash == "" {
 			t.Error(diff)
 		}
 	})

@@ -43,13 +43,6 @@ type Sync struct {
 // Field maps a column of the model to a field of the destination.
 type Field struct{ Theirs, Column string }
 
-// Guards stop a push that goes wrong.
-type Guards struct {
-	// MaxRejectPercent stops sending once that share of at least 200 rows has
-	// been rejected; the rest is deferred. 0: no guard.
-	MaxRejectPercent float64
-}
-
 // Result is what became of the rows of a sync. It balances (invariant 9):
 // Read = Invalid + Unchanged + Planned,
 // Planned = Acked + Rejected + Unknown + Deferred, and
@@ -63,10 +56,11 @@ type Result struct {
 	New       int64 // of the acked, created there
 	Rejected  int64 // refused now, or before with the same payload
 	Unknown   int64
-	Deferred  int64    // not sent, or refused before anything happened; the next run sends them
-	Gone      Gone     // keys that the model does not have any more
-	Samples   []Sample // up to five invalid rows, and up to five rejected ones
-	Problem   string   // why sending stopped early; "" when it did not
+	Deferred  int64     // not sent, or refused before anything happened; the next run sends them
+	Gone      Gone      // keys that the model does not have any more
+	Held      []Tripped // the guards that hold the run: nothing was sent
+	Samples   []Sample  // up to five invalid rows, and up to five rejected ones
+	Problem   string    // why sending stopped early; "" when it did not
 	// Barred is why the destination takes nothing of this sync, whatever its rows
 	// are; nil when it does. It is a [BarredError], and Problem has its text.
 	Barred error

@@ -160,7 +160,7 @@ func (r *runner) ready(s *Step) (blocker string, ready bool) {
 	ready = true
 	for _, need := range s.Needs {
 		switch st, known := r.state[need]; {
-		case !known || st == event.OK || st == event.Unfinished:
+		case !known || st == event.OK || st == event.Unfinished || st == event.Held:
 		case st == pending:
 			ready = false
 		default:

@@ -85,6 +85,8 @@ func statusExit(steps []event.Step, failed error) (event.Status, int) {
 		return event.Failed, exitFailed
 	case seen[event.CheckFailed]:
 		return event.CheckFailed, exitCheck
+	case seen[event.Held]:
+		return event.Held, exitUnfinished
 	case seen[event.Unfinished]:
 		return event.Unfinished, exitUnfinished
 	case seen[event.Failed]:

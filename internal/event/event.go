@@ -20,7 +20,8 @@ const (
 	CheckFailed Status = "check"       // a check of severity error failed; the old data stands
 	Blocked     Status = "blocked"     // something upstream did not end well
 	Skipped     Status = "skipped"     // not wanted in this run
-	Unfinished  Status = "unfinished"  // held, deferred, or rejected over its guard
+	Unfinished  Status = "unfinished"  // deferred, or rejected over its guard
+	Held        Status = "held"        // a guard tripped: nothing was sent, and somebody has to approve it
 	Interrupted Status = "interrupted" // cancelled
 )
 

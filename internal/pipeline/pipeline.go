@@ -50,6 +50,7 @@ type Pipeline struct {
 	Push         string    // off, fake, live
 	FullRefresh  bool
 	Backfill     *Backfill         // nil: the run is none
+	Approved     map[string]string // sync -> hash of the one plan that its guards let pass
 	Emit         func(event.Event) // nil: nobody listens
 	// Redact takes the secrets of the project out of an error's text, before it
 	// is told, logged or recorded. nil: nothing is taken out.

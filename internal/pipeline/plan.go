@@ -167,12 +167,13 @@ func (p *Pipeline) planSync(ctx context.Context, name string, models map[string]
 			return line, nil
 		}
 	}
-	r, err := activate.Preview(ctx, p.DB, p.Store, sync)
+	v, err := activate.NewPreview(ctx, p.DB, p.Store, sync, activate.PreviewOptions{})
 	if err != nil {
 		return line, err
 	}
+	r := v.Result
 	line.Detail = fmt.Sprintf("%d read: %d unchanged, %d to send, %d invalid", r.Read, r.Unchanged, r.Deferred, r.Invalid)
-	line.Changes = r.Deferred > 0
+	line.Changes = v.Outline.Sends() > 0
 	return line, nil
 }
 

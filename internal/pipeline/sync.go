@@ -22,17 +22,27 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if err != nil {
 		return res, err
 	}
-	conn, err := p.destination(ctx, s, sync.DestKey())
-	if err != nil {
-		return res, fmt.Errorf("open %s: %w", s.To, err)
-	}
-	defer func() { err = errors.Join(err, conn.Destination.Close()) }()
 	plan, err := activate.NewPlan(ctx, p.DB, p.Store, sync)
 	if err != nil {
 		return res, err
 	}
 	defer func() { err = warehouse.Also(err, plan.Close(context.WithoutCancel(ctx))) }()
-	done, err := plan.Push(ctx, conn, activate.Options{
+	held, done, err := plan.Guard(ctx, p.Approved[s.Name])
+	if errors.Is(err, activate.ErrPlanChanged) {
+		return res, fmt.Errorf("%w: nothing was pushed; the next run judges it anew", err)
+	}
+	if err != nil {
+		return res, err
+	}
+	if held {
+		return p.heldBack(s, done), nil
+	}
+	conn, err := p.destination(ctx, s, sync.DestKey())
+	if err != nil {
+		return res, fmt.Errorf("open %s: %w", s.To, err)
+	}
+	defer func() { err = errors.Join(err, conn.Destination.Close()) }()
+	done, err = plan.Push(ctx, conn, activate.Options{
 		Progress: p.progress(Sync, s.Name), Drain: p.drain, Accounts: &p.accounts,
 	})
 	if err != nil {
@@ -89,14 +99,9 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 	for _, f := range s.Fields {
 		out.Fields = append(out.Fields, activate.Field{Theirs: f.Theirs, Column: f.Column})
 	}
-	if text := s.Guards["max_reject"]; text != "" {
-		limit, err := project.ParseLimit(text)
-		if err != nil {
-			return out, fmt.Errorf("%s:%d: guard max_reject: %w", s.Pos.File, s.Pos.Line, err)
-		}
-		out.Guards.MaxRejectPercent = limit.Percent
-	}
-	return out, nil
+	var err error
+	out.Guards, err = guardsOf(s)
+	return out, err
 }
 
 // destination opens where a sync pushes to: with push: fake a file in the
@@ -138,8 +143,9 @@ func (p *Pipeline) account(c *project.Connection) string {
 // told is the result of a sync as a step reports it.
 func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) event.Result {
 	res := event.Result{Counts: []event.Count{{Label: "read", N: r.Read}, {Label: "unchanged", N: r.Unchanged}, {Label: "acked", N: r.Acked}}}
-	for _, c := range []event.Count{{Label: "new", N: r.New}, {Label: "invalid", N: r.Invalid}, {Label: "rejected", N: r.Rejected},
-		{Label: "unknown", N: r.Unknown}, {Label: "deferred", N: r.Deferred}} {
+	for _, c := range []event.Count{{Label: "new", N: r.New}, {Label: "deleted", N: r.Gone.Deleted}, {Label: "invalid", N: r.Invalid},
+		{Label: "rejected", N: r.Rejected + r.Gone.Rejected}, {Label: "unknown", N: r.Unknown + r.Gone.Unknown},
+		{Label: "deferred", N: r.Deferred + r.Gone.Deferred}} {
 		if c.N > 0 {
 			res.Counts = append(res.Counts, c)
 		}
@@ -152,8 +158,8 @@ func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) ev
 		}
 		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: several(k.N, "row") + why, Detail: k.Key, Hint: look})
 	}
-	if r.Rejected > 0 {
-		w := event.Warning{Subject: s.Name, Text: several(r.Rejected, "row") + " rejected by the destination", Hint: look}
+	if rejected := r.Rejected + r.Gone.Rejected; rejected > 0 {
+		w := event.Warning{Subject: s.Name, Text: several(rejected, "row") + " rejected by the destination", Hint: look}
 		for _, sample := range r.Samples {
 			if sample.Reason != "null_key" && sample.Reason != "duplicate_key" {
 				w.Detail = sample.Reason + " · " + sample.Key
@@ -165,7 +171,8 @@ func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) ev
 	if r.Problem != "" {
 		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: r.Problem})
 	}
-	if r.Unknown+r.Deferred > 0 || r.Problem != "" {
+	res.Warnings = append(res.Warnings, toldOfGone(s, r)...)
+	if r.Unknown+r.Deferred+r.Gone.Unknown+r.Gone.Deferred > 0 || r.Problem != "" {
 		res.Status = event.Unfinished
 	}
 	return res

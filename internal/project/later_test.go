@@ -75,9 +75,7 @@ alerts:
 		`7:46 memory of target "dev" acts on DuckDB alone`,
 		`7:66 wait_for_lock of target "dev" acts on DuckDB alone`,
 		`11:3 identity "customer" does not act yet`,
-		`16:11 mode: mirror of sync "people" does not act yet`,
 		`17:5 identity of sync "people" does not act yet`,
-		`19:14 guard max_delete of sync "people" does not act yet`,
 		`21:126 catchup: all of job "nightly" does not act yet`,
 		`24:5 alerts to type "smtp" are not sent yet`,
 	}

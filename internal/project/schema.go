@@ -220,8 +220,11 @@ func (m maker) syncs() []*jsonschema.Schema {
 	limits := &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: jsonschema.FalseSchema}
 	for _, g := range slices.Sorted(maps.Keys(guards())) {
 		limit := limitSchema()
-		if g == "max_reject" {
+		switch g {
+		case "max_reject":
 			limit = shareSchema()
+		case emptyGuard:
+			limit = &jsonschema.Schema{Type: "string", Enum: []any{"hold", "delete"}, Default: "hold"}
 		}
 		m.put(limits, g, guards()[g], limit)
 	}

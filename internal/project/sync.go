@@ -9,13 +9,17 @@ import (
 	"elt/internal/yamlx"
 )
 
+// emptyGuard is the guard that is a word and no limit.
+const emptyGuard = "source_empty"
+
 // guards are the limits that a sync may set, with what each says.
 func guards() map[string]string {
 	return map[string]string{
-		"max_reject": "The share of the rows sent that the destination may refuse, such as 1%; over it, after at least 200 rows, the sync stops and the rest waits for the next run",
-		"max_delete": "The most rows that a run may delete there. Does not act yet",
-		"max_change": "The most rows that a run may change there. Does not act yet",
-		"max_create": "The most rows that a run may make there. Does not act yet",
+		"max_reject": "The share of the rows sent that the destination may refuse, such as 1%; 5% by default; over it, after at least 200 rows, the sync stops and the rest waits for the next run",
+		"max_delete": "The most rows that a run may delete there: a number, or a share of the rows that the sync has there; 5% by default, and then at least 50 rows; a plan over it is held until elt approve",
+		"max_change": "The most rows that a run may change there: a number, or a share of the rows that the sync has there; 50% by default, and then at least 50 rows; a plan over it is held until elt approve",
+		"max_create": "The most rows that a run may make there: a number, or a share of the rows that the sync has there, which lets the first run be; no limit by default; a plan over it is held until elt approve",
+		emptyGuard:   "What mode mirror does while the model has no row to send: hold, the default, holds the deletes until elt approve; delete deletes what is there",
 	}
 }
 
@@ -58,9 +62,6 @@ func (l *loader) sync(it item, written map[string]Pos) {
 	l.syncKey(it, s, o)
 	l.guards(it, o)
 	l.notActing(it, fmt.Sprintf("sync %q", it.name), o, keys)
-	if s.Mode == "mirror" {
-		l.note(it.d, o.At("mode"), fmt.Sprintf("mode: mirror of sync %q does not act yet", it.name), "the sync fails when it runs; upsert pushes all but the deletes")
-	}
 	if schema, table, ok := strings.Cut(s.Model, "."); o.Has("model") && (!ok || schema == "" || table == "") {
 		it.d.FailAt(o.At("model"), fmt.Sprintf("model is %q", s.Model), "schema.table, such as marts.customers", "")
 	}
@@ -100,11 +101,18 @@ func (l *loader) guards(it item, o yamlx.Object) {
 			it.d.FailAt(g.Pos, fmt.Sprintf("unknown guard %q", g.Key), yamlx.OneOf(known), yamlx.DidYouMean(g.Key, known))
 			continue
 		}
+		if words := []string{"hold", "delete"}; g.Key == emptyGuard {
+			if text, _ := it.d.Text(g.Value); !slices.Contains(words, text) {
+				it.d.Fail(g.Value, fmt.Sprintf("source_empty is %q", text), yamlx.OneOf(words), yamlx.DidYouMean(text, words))
+			}
+			continue
+		}
 		var limit Limit
 		it.d.Decode(g.Value, &limit)
 		if g.Key != "max_reject" {
-			l.note(it.d, g.Pos, fmt.Sprintf("guard %s of sync %q does not act yet", g.Key, it.name), "of the guards only max_reject holds a run back")
-		} else if text, ok := it.d.Text(g.Value); ok && limit.Set && limit.Percent == 0 {
+			continue
+		}
+		if text, ok := it.d.Text(g.Value); ok && limit.Set && limit.Percent == 0 {
 			it.d.Fail(g.Value, fmt.Sprintf("max_reject is %q", text), "a share of the rows sent, over 0% and up to 100%, such as 1%", "")
 		}
 	}

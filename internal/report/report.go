@@ -146,8 +146,8 @@ func Line(s event.Step) string {
 		facts = []string{string(s.Status)}
 	case event.CheckFailed:
 		facts = append(facts, failedCheck(s.Result))
-	case event.Unfinished:
-		facts = append(facts, "unfinished")
+	case event.Unfinished, event.Held:
+		facts = append(facts, string(s.Status))
 	}
 	return fmt.Sprintf("%-8s %-22s %-52s %6s", s.Kind, s.Name, strings.Join(facts, "  "), Seconds(s.Result.Took))
 }
@@ -207,7 +207,7 @@ func names(steps []event.Step) string {
 
 func (p *Plain) last(run string, e event.End) string {
 	word := map[event.Status]string{event.OK: "OK", event.Failed: "FAILED", event.CheckFailed: "CHECK FAILED",
-		event.Unfinished: "UNFINISHED", event.Interrupted: "INTERRUPTED"}[e.Status]
+		event.Unfinished: "UNFINISHED", event.Held: "HELD", event.Interrupted: "INTERRUPTED"}[e.Status]
 	parts := []string{word + " in " + Seconds(e.Took)}
 	if !e.AsOf.IsZero() {
 		parts = append(parts, "data as of "+e.AsOf.In(p.loc).Format("2 Jan 15:04"))

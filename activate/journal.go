@@ -65,12 +65,22 @@ func (p *Plan) settle(ctx context.Context, page int64, list []row, results []set
 			total++
 		}
 	}
+	note := func(ctx context.Context, tx *warehouse.Tx) error {
+		return p.appendResults(ctx, tx, page, byNumber, results)
+	}
+	if p.inScratch() { // one transaction writes one of the two
+		if err := p.aside(ctx, note); err != nil {
+			return err
+		}
+	}
 	err := p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
 		if err := p.fence(ctx, tx); err != nil {
 			return err
 		}
-		if err := p.appendResults(ctx, tx, page, byNumber, results); err != nil {
-			return err
+		if !p.inScratch() {
+			if err := note(ctx, tx); err != nil {
+				return err
+			}
 		}
 		if err := p.recordAttempts(ctx, tx, page); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,20 +70,51 @@ func NewPlan(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync) 
 		return nil, fmt.Errorf("sync %s: %w", sync.Name, err)
 	}
 	p.held = release
-	err = db.Update(held, func(ctx context.Context, tx *warehouse.Tx) error {
-		if err := p.takeOver(ctx, tx); err != nil {
-			return err
-		}
-		return p.fill(ctx, tx)
-	})
-	if err == nil {
-		err = p.classify(ctx)
-	}
-	if err != nil {
+	if err := p.make(held); err != nil {
 		release()
 		return nil, fmt.Errorf("plan sync %s: %w", sync.Name, err)
 	}
 	return p, nil
+}
+
+// make takes the sync over and then plans it, so that no run before it can settle
+// anything that the plan does not see.
+func (p *Plan) make(ctx context.Context) error {
+	if err := p.db.Update(ctx, p.takeOver); err != nil {
+		return err
+	}
+	if scratch := p.db.Dialect().Scratch; scratch != "" {
+		p.table.Schema, p.out.Schema = scratch, scratch
+		// A run that was taken over may still write its own.
+		suffix := "_" + strconv.FormatInt(p.epoch, 10)
+		p.table.Name, p.out.Name = p.table.Name+suffix, p.out.Name+suffix
+	}
+	if err := p.aside(ctx, p.fill); err != nil {
+		return err
+	}
+	if err := p.db.Update(ctx, p.adjust); err != nil {
+		return err
+	}
+	return p.classify(ctx)
+}
+
+// inScratch reports whether the tables of the plan lie in memory. They need not
+// outlive the process: what has to is in the intents.
+func (p *Plan) inScratch() bool { return p.table.Schema != warehouse.StateSchema }
+
+// aside runs fn in a transaction that writes the tables of the plan and nothing
+// else. Where they lie beside the state, whoever has been taken over is kept out;
+// in memory they are the run's own.
+func (p *Plan) aside(ctx context.Context, fn func(ctx context.Context, tx *warehouse.Tx) error) error {
+	if p.inScratch() {
+		return p.db.Aside(ctx, p.table, fn)
+	}
+	return p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		if err := p.fence(ctx, tx); err != nil {
+			return err
+		}
+		return fn(ctx, tx)
+	})
 }
 
 func newPlan(db *warehouse.DB, st *state.Store, sync Sync) *Plan {
@@ -103,12 +135,7 @@ func (p *Plan) Close(ctx context.Context) error {
 	defer func() { p.held(); p.held = nil }()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	err := p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		if err := p.fence(ctx, tx); err != nil {
-			return err
-		}
-		return p.dropTables(ctx, tx)
-	})
+	err := p.aside(ctx, p.dropTables)
 	if errors.Is(err, ErrFenced) {
 		return nil // the tables belong to the run that took over
 	}
@@ -182,7 +209,7 @@ func (p *Plan) fill(ctx context.Context, tx *warehouse.Tx) error {
 			return err
 		}
 	}
-	engine, upgraded, err := p.engine(ctx, tx)
+	_, upgraded, err := p.engine(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -197,7 +224,16 @@ func (p *Plan) fill(ctx context.Context, tx *warehouse.Tx) error {
 	if err := p.remove(ctx, tx); err != nil {
 		return err
 	}
-	if err := analyze(ctx, tx, p.table); err != nil {
+	return analyze(ctx, tx, p.table)
+}
+
+// adjust writes what a plan has found out of the state.
+func (p *Plan) adjust(ctx context.Context, tx *warehouse.Tx) error {
+	if err := p.fence(ctx, tx); err != nil {
+		return err
+	}
+	engine, upgraded, err := p.engine(ctx, tx)
+	if err != nil {
 		return err
 	}
 	// Of a key that is sent once nobody compares what its row has become: hashing

@@ -26,14 +26,20 @@ func TestSweepDropsThePlansOfTheDead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := w.one(plans); n != 4 {
-			t.Fatalf("%d tables of two plans", n)
+		before, after := int64(4), int64(2)
+		if db.Dialect().Scratch != "" { // they die with their process; a version that had them in the state may have left some
+			w.exec(`CREATE TABLE _elt._elt_plan_dead (seq bigint)`)
+			w.exec(`CREATE TABLE _elt._elt_out_dead (seq bigint)`)
+			before, after = 2, 0
+		}
+		if n := w.one(plans); n != before {
+			t.Fatalf("%d tables of plans, want %d", n, before)
 		}
 		if err := activate.Sweep(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
-		if n := w.one(plans); n != 2 {
-			t.Errorf("%d tables are left, want the two of the plan in use", n)
+		if n := w.one(plans); n != after {
+			t.Errorf("%d tables are left, want %d: those of the plan in use", n, after)
 		}
 		if r, err := alive.Push(t.Context(), activate.Connector{Destination: w.dest}, noWait); err != nil || r.Acked != 1 {
 			t.Errorf("the plan in use: %+v, %v", r, err)

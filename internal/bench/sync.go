@@ -82,7 +82,7 @@ func prepareSync(ctx context.Context, dir string, n int64) (err error) {
 		_, err = tx.Exec(ctx, `INSERT INTO `+state.Ledger+` (project, target, sync, target_fp, key_hash, key_json, dest_id, acked_hash,
 				stable_hash, acked_at, acked_run, ownership, status)
 			SELECT 'bench', 'dev', 'crm', $1, key_hash, key_json, '', payload_hash, stable_hash, now(), 'first', 'created', 'live'
-			FROM _elt.`+warehouse.Quote(plan), synced().TargetFP)
+			FROM `+warehouse.Table{Schema: tx.Dialect().Scratch, Name: plan}.String(), synced().TargetFP)
 		return err
 	})
 	return errors.Join(err, p.Close(ctx))

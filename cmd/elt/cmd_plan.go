@@ -15,11 +15,15 @@ import (
 
 func (a *app) cmdPlan() *cobra.Command {
 	var sel selection
+	var past backfillFlags
 	var exitCodeFlag bool
 	cmd := command("day", "plan [SELECTOR…]", "Show what a run would do, and type-check every model; writes nothing (a new PostgreSQL warehouse gets its empty _elt)",
 		"elt plan\nelt plan marts.customers+ --exit-code", []int{exitOK, exitFailed, exitUsage, exitLocked, exitChange, exitTryAgain},
-		func(cmd *cobra.Command, args []string) error { return a.doPlan(cmd.Context(), sel, args, exitCodeFlag) })
+		func(cmd *cobra.Command, args []string) error {
+			return a.doPlan(cmd.Context(), sel, past, args, exitCodeFlag)
+		})
 	sel.add(cmd)
+	past.add(cmd)
 	cmd.Flags().BoolVar(&exitCodeFlag, "exit-code", false,
 		"exit 10 when something would change: rows that are new at a source as far as that shows without reading it, a model that is new or whose text or columns changed, rows to push")
 	return cmd
@@ -27,7 +31,7 @@ func (a *app) cmdPlan() *cobra.Command {
 
 // doPlan prints a line for every step, those that cannot be planned included, and
 // then what is wrong with these.
-func (a *app) doPlan(ctx context.Context, sel selection, args []string, exitCodeFlag bool) (err error) {
+func (a *app) doPlan(ctx context.Context, sel selection, past backfillFlags, args []string, exitCodeFlag bool) (err error) {
 	s, err := a.openPlan(ctx)
 	if err != nil {
 		return err
@@ -41,6 +45,9 @@ func (a *app) doPlan(ctx context.Context, sel selection, args []string, exitCode
 	}
 	steps, err := sel.steps(p, args)
 	if err != nil {
+		return err
+	}
+	if err := past.apply(ctx, p, steps); err != nil {
 		return err
 	}
 	lines, planErr := p.Plan(ctx, steps)

@@ -125,18 +125,18 @@ func (l *loading) incremental() bool {
 // window by window.
 func (p *Pipeline) byWindows(name string) bool { return p.Backfill != nil && p.Backfill.steps[name] }
 
-// windowsOf are all windows of a step: for a model, whose rows may be of days,
-// whole days.
-func (p *Pipeline) windowsOf(name string) []window.Window {
+// windowsOf are all windows of a step, and how long each is: for a model, whose
+// rows may be of days, whole days.
+func (p *Pipeline) windowsOf(name string) ([]window.Window, window.Span) {
 	b, zone := p.Backfill, p.Project.Timezone
 	if p.Graph.Model(name) == nil {
-		return b.Chunk.Cut(b.Range, zone)
+		return b.Chunk.Cut(b.Range, zone), b.Chunk
 	}
 	chunk := b.Chunk
 	if chunk.Unit == "h" {
 		chunk = window.Span{N: 1, Unit: "d"}
 	}
-	return chunk.Cut(b.Range.WholeDays(zone), zone)
+	return chunk.Cut(b.Range.WholeDays(zone), zone), chunk
 }
 
 // todo are the windows of a step that have not ended well, or that were done by
@@ -147,7 +147,7 @@ func (p *Pipeline) todo(ctx context.Context, name, fingerprint string) (todo, al
 		return nil, nil, err
 	}
 	above := p.above(name)
-	all = p.windowsOf(name)
+	all, _ = p.windowsOf(name)
 	for _, w := range all {
 		i := slices.IndexFunc(records, func(r state.WindowRecord) bool {
 			return r.Step == name && r.Window.Start.Equal(w.Start) && r.Window.End.Equal(w.End) && r.Status == windowOK && r.Fingerprint == fingerprint

@@ -257,6 +257,9 @@ func (l *loading) backfilled(todo, all int, refused bool) event.Result {
 		res.Note = windowNote(todo, all)
 	}
 	res.AsOf = l.high
+	if todo == 0 {
+		res.Warnings = append(res.Warnings, event.Warning{Subject: l.relation, Text: "nothing was read: this backfill has done all of its windows before", Hint: "do them again: --redo"})
+	}
 	res.Warnings = append(res.Warnings, l.unselected(l.relation)...)
 	if failed(l.judged) {
 		res.Status = event.CheckFailed

@@ -61,6 +61,8 @@ func (p *Pipeline) Plan(ctx context.Context, steps []scheduler.Step) ([]Planned,
 		line := Planned{Kind: s.Kind, Name: s.Name, Would: unplanned}
 		m, checked := models[s.Name]
 		switch {
+		case s.Kind == Extract && p.byWindows(s.Name):
+			line, err = p.planStream(ctx, s.Name)
 		case s.Kind == Extract:
 			line, err = p.planExtract(ctx, s.Name)
 		case s.Kind == Model && checked:
@@ -141,6 +143,12 @@ func (p *Pipeline) planModel(ctx context.Context, m transform.Planned) (Planned,
 		if diff := check.Drift(line.Name, spell(before), spell(m.Columns)); !diff.OK {
 			line.Changes, facts = true, append(facts, diff.Observed)
 		}
+	}
+	if p.byWindows(line.Name) {
+		if facts[0], line.Changes, err = p.planByWindows(ctx, m.Model); err != nil {
+			return line, err
+		}
+		line.Would = "backfill"
 	}
 	line.Detail = strings.Join(append(facts, m.Warnings...), "; ")
 	return line, nil

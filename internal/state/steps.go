@@ -51,11 +51,29 @@ func (s *Store) saveStep(ctx context.Context, tx *warehouse.Tx, r StepRecord) er
 	return err
 }
 
+const stepColumns = `SELECT run_id, name, kind, status, started_at, ended_at, result, error FROM _elt.step WHERE project = $1 AND target = $2 `
+
 // Steps lists the steps of a run in the order in which they started.
 func (s *Store) Steps(ctx context.Context, runID string) ([]StepRecord, error) {
+	list, err := s.steps(ctx, stepColumns+`AND run_id = $3 ORDER BY started_at, name`, runID)
+	if err != nil {
+		return nil, fmt.Errorf("list the steps of run %s: %w", runID, err)
+	}
+	return list, nil
+}
+
+// StepsNamed lists the latest steps of a name, newest first.
+func (s *Store) StepsNamed(ctx context.Context, name string, limit int) ([]StepRecord, error) {
+	list, err := s.steps(ctx, stepColumns+`AND name = $3 ORDER BY started_at DESC, run_id LIMIT $4`, name, some(limit))
+	if err != nil {
+		return nil, fmt.Errorf("list the steps called %s: %w", name, err)
+	}
+	return list, nil
+}
+
+func (s *Store) steps(ctx context.Context, q string, args ...any) ([]StepRecord, error) {
 	var list []StepRecord
-	err := s.each(ctx, s.db, `SELECT run_id, name, kind, status, started_at, ended_at, result, error FROM _elt.step
-		WHERE project = $1 AND target = $2 AND run_id = $3 ORDER BY started_at, name`, func(r rows.Row) error {
+	err := s.each(ctx, s.db, q, func(r rows.Row) error {
 		rec := StepRecord{
 			RunID: r.String(0), Name: r.String(1), Kind: r.String(2), Status: r.String(3),
 			StartedAt: r.Time(4), EndedAt: r.Time(5), Error: r.String(7),
@@ -65,9 +83,6 @@ func (s *Store) Steps(ctx context.Context, runID string) ([]StepRecord, error) {
 		}
 		list = append(list, rec)
 		return nil
-	}, runID)
-	if err != nil {
-		return nil, fmt.Errorf("list the steps of run %s: %w", runID, err)
-	}
-	return list, nil
+	}, args...)
+	return list, err
 }

@@ -14,6 +14,7 @@ import (
 	"elt/internal/alert"
 	"elt/internal/event"
 	"elt/internal/httpx"
+	"elt/internal/pipeline"
 	"elt/internal/project"
 	"elt/internal/secret"
 	"elt/internal/state"
@@ -71,6 +72,10 @@ func (a *app) caller(prj *project.Project) (*httpx.Client, error) {
 // it changes how the run ended: what goes wrong is a warning, and is due again with
 // the next run.
 func (a *app) tellPeople(ctx context.Context, s *session, w *watch, emit func(event.Event)) {
+	var late *pipeline.LateError
+	if errors.As(context.Cause(ctx), &late) { // it has failed, and was not interrupted
+		ctx = context.WithoutCancel(ctx)
+	}
 	if len(s.project.Alerts) == 0 || w.end.Status == event.Interrupted || ctx.Err() != nil {
 		return // after an interruption nothing more is written than its record
 	}

@@ -20,6 +20,7 @@ import (
 	"elt/internal/event"
 	"elt/internal/project"
 	"elt/internal/testdb"
+	"elt/internal/warehouse"
 )
 
 // fakeChat is a chat on loopback. It keeps the plain text of every message that it
@@ -322,8 +323,8 @@ func TestWhatAnUnfinishedSyncTells(t *testing.T) {
 	t.Parallel()
 	s := &session{project: &project.Project{Owner: "team", Timezone: time.UTC, Syncs: map[string]*project.Sync{"crm": {To: "crm.contacts", Owner: "sales"}}}, target: &project.Target{Name: "prod"}}
 	w := &watch{run: "7f3a", endedAt: time.Now()}
-	for hint, want := range map[string]string{"": "the next run sends the rest", "elt approve 7f3a": "nothing is sent until it is approved"} {
-		st := event.Step{Kind: "sync", Name: "crm", Status: event.Unfinished, Result: event.Result{Counts: []event.Count{{Label: "deferred", N: 12000}},
+	for hint, want := range map[string]string{"": "the next run sends the rest", "elt approve 7f3a": "nothing is sent until a plan is within the guards or this one is approved"} {
+		st := event.Step{Kind: "sync", Name: "crm", Status: map[bool]event.Status{true: event.Unfinished, false: event.Held}[hint == ""], Result: event.Result{Counts: []event.Count{{Label: "deferred", N: 12000}},
 			Warnings: []event.Warning{{Text: "8% of the rows would be deleted, max_delete is 5%", Hint: hint}}}}
 		p := w.problem(s, st, nil, nil)
 		if p.State != alert.Held || p.Next != want || p.Title != "8% of the rows would be deleted, max_delete is 5%, 12,000 deferred" || p.Owner != "sales" || p.Readers != "crm.contacts keeps what it has" {
@@ -332,5 +333,24 @@ func TestWhatAnUnfinishedSyncTells(t *testing.T) {
 		if hint != "" && !slices.Contains(p.Commands, "elt approve 7f3a --target prod") {
 			t.Errorf("commands %q", p.Commands)
 		}
+	}
+}
+
+// A run that its job's timeout has cancelled has failed, and is told.
+func TestARunThatTakesTooLongIsTold(t *testing.T) {
+	t.Parallel()
+	chat := newFakeChat(t)
+	dir, addr := alertProject(t, "duckdb", chat, "alerts: [{to: chat}]\njobs: {nightly: {timeout: 3s}}\n")
+	var errs bytes.Buffer
+	code, out := elt(t, dir, addr, &errs, func(d warehouse.Driver) warehouse.Driver { return &holdDriver{Driver: d, dir: dir} }, "run", "--job", "nightly")
+	if code != exitFailed {
+		t.Fatalf("exit %d\n%s\n%s", code, out, errs.String())
+	}
+	if got := chat.take(); len(got) != 1 || !strings.Contains(got[0], "job nightly: timeout of job nightly: the run was not done after 3s") {
+		t.Errorf("%q", got)
+	}
+	wantSaid(t, dir, addr, exitOK, "run|--job|nightly", "OK in")
+	if got := chat.take(); len(got) != 1 || !strings.Contains(got[0], "job nightly: recovered after ") {
+		t.Errorf("%q", got)
 	}
 }

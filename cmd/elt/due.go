@@ -59,12 +59,22 @@ func doneFor(job string, slot time.Time, runs []state.Run) (first state.Run, ok 
 // manyRuns is how far back runs of a job are looked for.
 const manyRuns = 5000
 
-// late judges the run against complete_by of its job. Another run that did the work
-// of the same slot in time makes this one an extra that cannot be late.
+// late judges the run against timeout and complete_by of its job. Another run that
+// did the work of the same slot in time makes this one an extra that cannot be late.
 func (w *watch) late(ctx context.Context, s *session) ([]alert.Observation, error) {
 	j := s.project.Jobs[w.job]
-	if j == nil || j.CompleteBy == "" {
+	if j == nil {
 		return nil, nil
+	}
+	o := alert.Observation{Subject: jobSubject + j.Name, At: w.endedAt}
+	p := &alert.Problem{State: alert.Stale, Run: w.run, Owner: j.Owner, Runbook: j.Runbook,
+		Next: nextOf(s.project, j.Name, w.endedAt), Commands: []string{typed("elt runs", s.target), "elt logs " + w.run}}
+	if w.end.Reason != "" {
+		p.State, p.Title, o.Problem = alert.Failed, w.end.Reason, p
+		return []alert.Observation{o}, nil
+	}
+	if j.CompleteBy == "" {
+		return []alert.Observation{o}, nil
 	}
 	slot := slotOf(j, w.began, s.project.Timezone)
 	by := due(j, slot)
@@ -72,13 +82,11 @@ func (w *watch) late(ctx context.Context, s *session) ([]alert.Observation, erro
 	if err != nil {
 		return nil, err
 	}
-	o := alert.Observation{Subject: jobSubject + j.Name, At: w.endedAt}
 	done, ok := doneFor(j.Name, slot, runs)
 	switch {
 	case ok && !done.EndedAt.After(by):
 	case w.endedAt.After(by):
-		o.Problem = &alert.Problem{State: alert.Stale, Run: w.run, Owner: j.Owner, Runbook: j.Runbook, Title: lateTitle(w.end, w.endedAt, by),
-			Next: nextOf(s.project, j.Name, w.endedAt), Commands: []string{typed("elt runs", s.target), "elt logs " + w.run}}
+		p.Title, o.Problem = lateTitle(w.end, w.endedAt, by), p
 	default:
 		return nil, nil // it failed, and there is still time
 	}

@@ -116,7 +116,7 @@ func (w *watch) stepsSeen(ctx context.Context, s *session, fresh []state.Freshne
 		o := alert.Observation{Subject: st.Name, At: st.at}
 		switch st.Status {
 		case event.OK, "":
-		case event.Failed, event.CheckFailed, event.Unfinished:
+		case event.Failed, event.CheckFailed, event.Unfinished, event.Held:
 			o.Problem = w.problem(s, st.Step, findings, fresh)
 		default:
 			continue
@@ -157,11 +157,10 @@ func (w *watch) problem(s *session, st event.Step, findings []state.Finding, fre
 		}
 	case event.Unfinished:
 		p.State, p.Causes, p.Title = alert.Held, nil, unfinished(st)
-		if !slices.ContainsFunc(p.Commands, func(c string) bool { return strings.HasPrefix(c, "elt approve") }) {
-			p.Next = "the next run sends the rest" + strings.TrimPrefix(p.Next, "the next run tries again")
-		} else {
-			p.Next = "nothing is sent until it is approved"
-		}
+		p.Next = "the next run sends the rest" + strings.TrimPrefix(p.Next, "the next run tries again")
+	case event.Held:
+		p.State, p.Causes, p.Title = alert.Held, nil, unfinished(st)
+		p.Next = "nothing is sent until a plan is within the guards or this one is approved"
 	}
 	return p
 }

@@ -6,6 +6,7 @@ package activate
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 )
 
@@ -146,6 +147,30 @@ type Kind struct {
 	// it: for plans and for what stands in with push: fake.
 	Limits func(c Config) (Limits, error)
 	Open   func(ctx context.Context, c Config) (Connector, error)
+	// Serve is a service that answers as the one behind the destination would: by
+	// the rules of c, with the rows in s. nil: it is not reached over HTTP.
+	Serve func(c Config, s Store) (http.Handler, error)
+	// At is a connection like another one whose service is at an address. It comes
+	// with Serve.
+	At func(connection any, address string) any
+}
+
+// Store keeps the rows of one object for what stands in for a destination. It is
+// safe for concurrent use.
+type Store interface {
+	// Take does the operations of a batch, each once, and returns an Outcome for
+	// each. atomic: when one is refused none is done, and only those that are
+	// refused have an Outcome.
+	Take(ctx context.Context, b Batch, atomic bool) ([]Outcome, error)
+	// Find is the row of a key as it was last sent; nil: there is none.
+	Find(ctx context.Context, key json.RawMessage) (*Stored, error)
+	Close() error
+}
+
+// Stored is a row in a Store.
+type Stored struct {
+	Fields json.RawMessage
+	OpID   string // of what was last done to it
 }
 
 // Config is what a destination is opened with.

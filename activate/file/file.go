@@ -85,17 +85,24 @@ func open(c activate.Config) (*destination, error) {
 	if !ok || conn.Path == "" {
 		return nil, errors.New("a connection of type file needs path: the folder for its files")
 	}
-	if c.Object == "" || c.Object != filepath.Base(c.Object) || strings.HasPrefix(c.Object, ".") {
-		return nil, fmt.Errorf("object %q is no file name; write to: <connection>.<name>", c.Object)
-	}
 	dir := conn.Path
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(c.Dir, dir)
 	}
+	return openIn(dir, c.Object)
+}
+
+// Store opens an object in a folder as what a stand-in keeps its rows in.
+func Store(dir, object string) (activate.Store, error) { return openIn(dir, object) }
+
+func openIn(dir, object string) (*destination, error) {
+	if object == "" || object != filepath.Base(object) || strings.HasPrefix(object, ".") {
+		return nil, fmt.Errorf("object %q is no file name; write to: <connection>.<name>", object)
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of a file connection: %w", err)
 	}
-	path := filepath.Join(dir, c.Object+".jsonl")
+	path := filepath.Join(dir, object+".jsonl")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open a file destination: %w", err)
@@ -124,6 +131,11 @@ func limits() activate.Limits {
 
 // Push appends a batch in one write and makes it durable.
 func (d *destination) Push(ctx context.Context, batch activate.Batch) ([]activate.Outcome, error) {
+	return d.Take(ctx, batch, false)
+}
+
+// Take implements [activate.Store].
+func (d *destination) Take(ctx context.Context, batch activate.Batch, atomic bool) ([]activate.Outcome, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if ctx.Err() != nil {
@@ -140,6 +152,9 @@ func (d *destination) Push(ctx context.Context, batch activate.Batch) ([]activat
 			return nil, retry.AsTransient(fmt.Errorf("encode %s: %w", c.OpID, err))
 		}
 		outcomes[i] = o
+	}
+	if refused := rejected(outcomes); atomic && len(refused) > 0 {
+		return refused, nil
 	}
 	if err := d.write(plan.text.Bytes()); err != nil {
 		return nil, err
@@ -236,6 +251,16 @@ func (p *plan) add(batch string, c activate.Change) (activate.Outcome, error) {
 func refuse(o activate.Outcome, code, message string) activate.Outcome {
 	o.Status, o.Code, o.Message = activate.Rejected, code, message
 	return o
+}
+
+func rejected(outcomes []activate.Outcome) []activate.Outcome {
+	var list []activate.Outcome
+	for _, o := range outcomes {
+		if o.Status == activate.Rejected {
+			list = append(list, o)
+		}
+	}
+	return list
 }
 
 // commit makes known what has been written.

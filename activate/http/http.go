@@ -64,6 +64,8 @@ func Kind() activate.Kind {
 			}
 			return d.open(c.Dir)
 		},
+		Serve: serve,
+		At:    moved,
 	}
 }
 

@@ -102,11 +102,16 @@ func (d *destination) sign(c *call) {
 		return
 	}
 	at := strconv.FormatInt(d.now().Unix(), 10)
-	mac := hmac.New(sha256.New, []byte(s.Secret.Reveal()))
-	mac.Write([]byte(at + "."))
-	mac.Write(c.body)
 	c.header.Set(or(s.TimestampHeader, defaultTimestamp), at)
-	c.header.Set(or(s.Header, defaultSignature), "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	c.header.Set(or(s.Header, defaultSignature), s.signature(at, c.body))
+}
+
+// signature is that of a body sent at a time.
+func (h *HMAC) signature(at string, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(h.Secret.Reveal()))
+	mac.Write([]byte(at + "."))
+	mac.Write(body)
+	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
 }
 
 // failed is the error of a call without a whole reply: barred where every call

@@ -25,8 +25,13 @@ func (s *sender) batch(ctx context.Context, list []row) []settled {
 		pending[i] = i
 	}
 	for try := 1; ; try++ {
-		if pending = f.deliver(ctx, pending); len(pending) == 0 || !s.wait(ctx, try) {
+		pending = f.deliver(ctx, pending)
+		unknown := f.inDoubt()
+		if len(pending)+len(unknown) == 0 || !s.wait(ctx, try) {
 			break
+		}
+		if len(unknown) > 0 {
+			pending = append(pending, f.look(ctx, unknown)...)
 		}
 	}
 	s.judge(f.results)

@@ -2,23 +2,28 @@ package activate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"elt/activate"
 	"elt/activate/activatetest"
+	"elt/internal/retry"
 	"elt/internal/state"
 	"elt/internal/warehouse"
 	"elt/internal/warehouse/warehousetest"
 )
 
 // TestInvariant8 runs random histories of the model against random faults:
-// lost, partial and refused answers, rejections, crashes before and after a
-// call. When the faults end, the destination equals the model: nothing that
+// lost, partial and refused answers, rejections of rows and of whole calls, waits
+// that are asked for, calls side by side, crashes before and after a call. When the faults end, the destination equals the model: nothing that
 // failed was taken for delivered, and nothing was created twice.
 func TestInvariant8(t *testing.T) {
 	for _, mode := range []string{activate.ModeUpsert, activate.ModeInsert, activate.ModeAppend, activate.ModeMirror} {
@@ -33,7 +38,10 @@ func histories(t *testing.T, mode string) {
 			n++
 			w := newWorld(t, db, mode, rapid.IntRange(1, 4).Draw(rt, "batch"))
 			w.sync.Name = fmt.Sprintf("crm%d", n)
-			w.dest.Max.Replay = rapid.SampledFrom([]activate.ReplayClass{activate.Idempotent, activate.IdempotencyKey}).Draw(rt, "replay")
+			w.dest.Max.Replay = rapid.SampledFrom([]activate.ReplayClass{activate.Idempotent, activate.IdempotencyKey, activate.Reconcile}).Draw(rt, "replay")
+			w.dest.Max.Concurrency = rapid.IntRange(1, 3).Draw(rt, "concurrency")
+			w.dest.After = rapid.SampledFrom([]time.Duration{0, 5 * time.Second, time.Hour}).Draw(rt, "after")
+			w.lookup = w.dest
 			history(rt, w)
 		})
 	})
@@ -52,14 +60,22 @@ func history(rt *rapid.T, w *world) {
 	w.dest.Put(fmt.Sprintf(`{"customer_id":%d}`, foreign), fmt.Sprintf(`{"customer_id":%d,"name":"theirs"}`, foreign))
 	sent := map[int]string{} // rows that were in the model when a run began
 	rows := map[int]string{}
-	w.dest.Reject = func(c activate.Change) string {
+	refuse := &w.dest.Reject
+	if rapid.Bool().Draw(rt, "whole calls are refused") {
+		refuse = &w.dest.Poison
+	}
+	*refuse = func(c activate.Change) string {
 		if strings.Contains(string(c.Fields), `"name":"bad"`) {
 			return "bad"
 		}
 		return ""
 	}
-	w.dest.Fault = func(int, activate.Batch) activatetest.Fault {
-		return rapid.SampledFrom(activatetest.Faults()).Draw(rt, "fault")
+	pick := script(rt, w.dest.Max.Concurrency)
+	w.dest.Fault = func(_ int, b activate.Batch) activatetest.Fault {
+		return activatetest.Faults()[pick(b.Changes, len(activatetest.Faults()))]
+	}
+	w.dest.Blind = func(changes []activate.Change) error {
+		return []error{nil, nil, errors.New("no answer"), retry.AsTransient(errors.New("busy"))}[pick(changes, 4)]
 	}
 	for range rapid.IntRange(1, 4).Draw(rt, "runs") {
 		edit(rt, rows)
@@ -74,8 +90,12 @@ func history(rt *rapid.T, w *world) {
 		if !crashed {
 			balanced(w.t, r)
 		}
+		if rapid.Bool().Draw(rt, "time passes") {
+			w.exec(`UPDATE _elt.quota SET not_before = NULL`)
+		}
 	}
-	w.dest.Fault = nil
+	w.exec(`UPDATE _elt.quota SET not_before = NULL`)
+	w.dest.Fault, w.dest.Blind = nil, nil
 	for id, name := range rows {
 		if name == "bad" {
 			rows[id] = "mended"
@@ -89,6 +109,25 @@ func history(rt *rapid.T, w *world) {
 		rt.Fatalf("%+v, want all %d rows unchanged", r, len(rows))
 	}
 	compare(rt, w, rows)
+}
+
+// script picks what happens to a call. Calls side by side come in any order, so what
+// happens to them is decided beforehand, by their keys and how often those came.
+func script(rt *rapid.T, concurrency int) func(changes []activate.Change, n int) int {
+	if concurrency == 1 {
+		return func(_ []activate.Change, n int) int { return rapid.IntRange(0, n-1).Draw(rt, "fault") }
+	}
+	seed := rapid.Uint64().Draw(rt, "faults")
+	times := map[string]uint64{}
+	return func(changes []activate.Change, n int) int {
+		h := fnv.New64a()
+		for _, c := range changes {
+			_, _ = h.Write(c.Key)
+		}
+		id := string(h.Sum(nil))
+		times[id]++
+		return rand.New(rand.NewPCG(seed^h.Sum64(), times[id])).IntN(n)
+	}
 }
 
 // settling is how many runs without faults it takes until nothing is left to do:

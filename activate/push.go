@@ -70,6 +70,10 @@ type row struct {
 	gone   bool // its key is not in the model any more
 	resent bool // an earlier intent goes out again, as it was
 	change Change
+	// Of a row whose earlier outcome is unknown:
+	before  Change // what was sent
+	now     Change // what would be sent if there had been nothing before
+	current bool   // what was sent is what the row is now, or all that is ever sent of it
 }
 
 // Push sends the plan to where conn leads, page by page. A page is prepared in
@@ -88,7 +92,7 @@ func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, 
 	p.pushed = true
 	p.definite = p.sync.once() || limits.Replay == IdempotencyKey
 	opts = opts.defaults()
-	s := &sender{dest: conn.Destination, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts,
+	s := &sender{dest: conn.Destination, lookup: conn.Lookup, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts,
 		account: opts.Accounts.join(p.store, p.sync.account(), limits.Rates)}
 	after, err := p.pages(ctx, s)
 	if err != nil {
@@ -153,24 +157,20 @@ func (p *Plan) accepts(limits Limits) error {
 	return nil
 }
 
-// push prepares, sends and settles one page.
+// push prepares, sends and settles one page. Where what is unknown must not be sent
+// blindly, it looks first; a key of which nobody can tell waits, and no other.
 func (p *Plan) push(ctx context.Context, s *sender, page, after int64, list []row) error {
 	blocked := s.limits.Replay == Reconcile
 	last := list[len(list)-1].seq
+	send, results := list, []settled(nil)
+	if blocked {
+		var err error
+		if send, results, err = p.resolve(ctx, s, page, list); err != nil {
+			return fmt.Errorf("resolve what is unknown: %w", err)
+		}
+	}
 	if err := p.prepare(ctx, after, last, blocked, s.limits.Replay); err != nil {
 		return fmt.Errorf("prepare: %w", err)
-	}
-	var results []settled
-	send := list
-	if blocked { // nobody can look what became of them: only these keys wait
-		send = nil
-		for _, r := range list {
-			if r.class == classUnknown {
-				results = append(results, settled{seq: r.seq, status: statusBlocked})
-			} else {
-				send = append(send, r)
-			}
-		}
 	}
 	results = append(results, s.send(ctx, send)...)
 	if err := p.settle(ctx, page, list, results); err != nil {
@@ -181,15 +181,12 @@ func (p *Plan) push(ctx context.Context, s *sender, page, after int64, list []ro
 
 // pageRows is how many rows are prepared and settled at a time: whole batches,
 // so that a page is few calls of big batches or many of small ones, and memory
-// stays flat. Where an unknown outcome needs a look, a page is one batch: a
-// crash then leaves few in doubt.
+// stays flat. Where a row may be sent twice for a time only, or needs a look, it is
+// few: as many as a crash then leaves in doubt.
 func pageRows(limits Limits) int64 {
-	const most = 5000
-	n := limits.BatchRows
-	if limits.Replay == Idempotent && n < most {
-		n *= most / n
-	}
-	return int64(n)
+	most := map[ReplayClass]int{Idempotent: 5000, IdempotencyKey: 1000}[limits.Replay]
+	batches := max(most/limits.BatchRows, limits.Concurrency, 1)
+	return int64(batches) * int64(limits.BatchRows)
 }
 
 // page reads the rows with the numbers after..to, to included. A range finds
@@ -197,11 +194,16 @@ func pageRows(limits Limits) int64 {
 func (p *Plan) page(ctx context.Context, after, to int64, limits Limits) ([]row, error) {
 	resend := p.resent(limits.Replay)
 	var list []row
-	err := warehouse.Each(ctx, p.db, `SELECT seq, class, `+resend+`, op_id, key_json, payload, prev_op_id, prev_payload, key_hash, coalesce(gone, false)
+	err := warehouse.Each(ctx, p.db, `SELECT seq, class, `+resend+`, op_id, key_json, payload, prev_op_id, prev_payload, key_hash, coalesce(gone, false),
+		coalesce(prev_action, ''), coalesce(prev_payload_hash = payload_hash, false)
 		FROM `+p.table.String()+` WHERE seq > $1 AND seq <= $2 ORDER BY seq`, func(r rows.Row) error {
 		item := row{seq: r.Int(0), key: r.String(8), class: r.String(1), gone: r.Bool(9), resent: r.Bool(2), change: Change{
 			OpID: r.String(3), Action: p.sync.action(), Key: []byte(r.String(4)), Fields: []byte(r.String(5)),
 		}}
+		if item.class == classUnknown {
+			item.now, item.current = item.change, r.Bool(11) || p.sync.once()
+			item.before = Change{OpID: r.String(6), Action: Action(r.String(10)), Key: item.change.Key, Fields: []byte(r.String(7))}
+		}
 		if item.resent {
 			item.change.OpID, item.change.Fields = r.String(6), []byte(r.String(7))
 		}

@@ -31,6 +31,7 @@ type settled struct {
 // called side by side.
 type sender struct {
 	dest    Destination
+	lookup  Lookup // nil: nobody can look
 	limits  Limits
 	object  string
 	guards  Guards

@@ -27,24 +27,28 @@ const (
 	CrashAfter        // the process dies after the call
 	Later             // the call is refused, not before Memory.After
 	Bar               // the call is refused, as every other would be
+	LoseCall          // nothing is done, and no answer comes
 )
 
 // Faults are all faults, for tests that draw one.
 func Faults() []Fault {
-	return []Fault{None, LoseReply, HalfReply, HalfDone, RefuseAll, RetrySome, CrashBefore, CrashAfter, Later, Bar}
+	return []Fault{None, LoseReply, HalfReply, HalfDone, RefuseAll, RetrySome, CrashBefore, CrashAfter, Later, Bar, LoseCall}
 }
 
 // Crash is what Memory panics with when the process is to die.
 type Crash struct{}
 
 // Memory is a destination that fails as it is told. It knows operations by
-// their id, as the idempotent replay class promises.
+// their id, as the idempotent replay class promises; of the class reconcile it does
+// everything again, and can be asked with Find.
 type Memory struct {
 	Max    activate.Limits
 	Fault  func(call int, b activate.Batch) Fault // nil: none
 	Reject func(c activate.Change) string         // a reason to refuse a change for good; nil: none
 	Poison func(c activate.Change) string         // a reason to refuse every call with that change in it; nil: none
 	After  time.Duration                          // what Later asks to wait
+	// Blind is asked before Find answers: an error is the answer. nil: none.
+	Blind func(changes []activate.Change) error
 	// Before is called before each call; calls side by side are so there too. nil:
 	// nothing happens.
 	Before func(ctx context.Context, b activate.Batch)
@@ -131,6 +135,8 @@ func (m *Memory) Push(ctx context.Context, b activate.Batch) ([]activate.Outcome
 		return nil, retry.After(errors.New("too many requests"), m.After)
 	case Bar:
 		return nil, &activate.BarredError{Code: "revoked", Err: errors.New("the token was revoked"), Hint: "make another token"}
+	case LoseCall:
+		return nil, errors.New("connection reset")
 	case CrashBefore:
 		panic(Crash{})
 	}
@@ -167,7 +173,7 @@ func (m *Memory) Push(ctx context.Context, b activate.Batch) ([]activate.Outcome
 
 func (m *Memory) apply(c activate.Change) activate.Outcome {
 	o := activate.Outcome{OpID: c.OpID, Status: activate.Acked, DestID: "id-" + string(c.Key)}
-	if m.ops[c.OpID] {
+	if m.ops[c.OpID] && m.Max.Replay != activate.Reconcile {
 		return o
 	}
 	_, there := m.rows[string(c.Key)]
@@ -197,4 +203,34 @@ func (m *Memory) apply(c activate.Change) activate.Outcome {
 	m.rows[string(c.Key)] = string(c.Fields)
 	o.Created = !there
 	return o
+}
+
+// Find implements [activate.Lookup]: it tells whether the rows are there as the
+// changes have them.
+func (m *Memory) Find(ctx context.Context, changes []activate.Change) ([]activate.Outcome, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, retry.AsTransient(context.Cause(ctx))
+	}
+	if m.Blind != nil {
+		if err := m.Blind(changes); err != nil {
+			return nil, err
+		}
+	}
+	var outs []activate.Outcome
+	for _, c := range changes {
+		row, there := m.rows[string(c.Key)]
+		if c.Action == activate.Append {
+			there = m.ops[c.OpID]
+		} else {
+			there = there && row == string(c.Fields)
+		}
+		o := activate.Outcome{OpID: c.OpID, Status: activate.Retry, Code: "not_there"}
+		if there {
+			o.Status, o.Code, o.DestID = activate.Acked, "", "id-"+string(c.Key)
+		}
+		outs = append(outs, o)
+	}
+	return outs, nil
 }

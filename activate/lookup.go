@@ -1,0 +1,194 @@
+package activate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"elt/internal/retry"
+	"elt/internal/state"
+	"elt/internal/warehouse"
+)
+
+// statusFound is that of an earlier operation that is there, while its row has
+// become another one since. It is no outcome of this run.
+const statusFound Status = "found"
+
+// resolve looks what became of the operations of a page whose outcome is unknown,
+// and settles what it finds before anything of the page is prepared: a row that is
+// there as it is now is acknowledged; where an earlier payload is there, the ledger
+// says so, and the row goes out as a change; where nothing is there, it goes out.
+// It returns those rows with the others, and the results of those that do not: the
+// acknowledged, and those of which nobody knows anything still.
+func (p *Plan) resolve(ctx context.Context, s *sender, page int64, list []row) (send []row, results []settled, err error) {
+	found := s.lookUp(ctx, list)
+	var older []settled
+	var again []int64
+	for _, r := range list {
+		if r.class != classUnknown {
+			send = append(send, r)
+			continue
+		}
+		o := found[r.seq]
+		switch {
+		case r.before.Action == Delete: // to send the row is right whether it is gone or not
+		case o.Status == Acked && r.current:
+			results = append(results, settled{seq: r.seq, status: Acked, resent: true, created: o.Created, destID: o.DestID})
+			continue
+		case o.Status == Acked:
+			older = append(older, settled{seq: r.seq, status: statusFound, resent: true, created: o.Created, destID: o.DestID})
+		case o.Status != Retry:
+			results = append(results, settled{seq: r.seq, status: statusBlocked, code: o.Code, message: o.Message})
+			continue
+		}
+		again = append(again, r.seq)
+		r.class, r.resent, r.change = classChange, false, r.now
+		send = append(send, r)
+	}
+	if len(again) == 0 {
+		return send, results, nil
+	}
+	return send, results, p.reclass(ctx, page, list, again, older)
+}
+
+// reclass makes changes of the rows of a page that may go out, and writes to the
+// ledger what was found to be there. The intents of the others stay: until their
+// row is acknowledged nobody has refuted them.
+func (p *Plan) reclass(ctx context.Context, page int64, list []row, again []int64, older []settled) error {
+	numbers := make([]string, len(again))
+	for i, n := range again {
+		numbers[i] = strconv.FormatInt(n, 10)
+	}
+	byNumber := make(map[int64]row, len(list))
+	for _, r := range list {
+		byNumber[r.seq] = r
+	}
+	return p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		if err := p.fence(ctx, tx); err != nil {
+			return err
+		}
+		if len(older) > 0 {
+			if err := p.appendResults(ctx, tx, page, byNumber, older); err != nil {
+				return err
+			}
+			if err := p.run(ctx, tx, p.settleFound(page)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `UPDATE `+p.table.String()+` SET class = 'change' WHERE seq IN (`+strings.Join(numbers, ", ")+`)`)
+		return err
+	})
+}
+
+// settleFound makes the ledger say what is there, as the earlier operation sent it.
+func (p *Plan) settleFound(page int64) []statement {
+	found := p.keys(`o.status = 'found'`)
+	return []statement{
+		{`DELETE FROM ` + state.Ledger + ` WHERE ` + mine + ` AND key_hash IN ` + found, p.id(page)},
+		{`INSERT INTO ` + state.Ledger + ` (project, target, sync, target_fp, key_hash, key_json, dest_id,
+				acked_hash, stable_hash, acked_at, acked_run, ownership, status)
+			SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), p.key_hash, p.key_json,
+				CASE WHEN o.dest_id = '' THEN p.dest_id ELSE o.dest_id END, p.prev_payload_hash, p.prev_stable_hash,
+				CAST($6 AS timestamp with time zone), CAST($7 AS text),
+				CASE WHEN o.created THEN 'created' ELSE coalesce(p.ownership, 'adopted') END, CAST($8 AS text)
+			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
+			WHERE o.page = $5 AND o.status = 'found'`, p.id(page, time.Now().UTC(), p.sync.RunID, p.sync.ledgerStatus())},
+		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND key_hash IN ` + found, p.id(page)},
+		{`UPDATE ` + p.table.String() + ` AS t SET ownership = l.ownership, dest_id = l.dest_id FROM ` + state.Ledger + ` AS l
+			WHERE ` + mine + ` AND l.key_hash = t.key_hash AND t.key_hash IN ` + found, p.id(page)},
+	}
+}
+
+// lookUp asks what became of the unknown operations of list, by the number of
+// their row. It asks for what was sent then.
+func (s *sender) lookUp(ctx context.Context, list []row) map[int64]Outcome {
+	var unknown []row
+	for _, r := range list {
+		if r.class == classUnknown && r.before.Action != Delete {
+			unknown = append(unknown, r)
+		}
+	}
+	found := make(map[int64]Outcome, len(unknown))
+	if s.lookup == nil {
+		return found
+	}
+	parts := slices.Collect(slices.Chunk(unknown, s.limits.BatchRows))
+	outcomes := make([][]Outcome, len(parts))
+	sideBySide(s.limits.Concurrency, len(parts), func(i int) {
+		changes := make([]Change, len(parts[i]))
+		for n, r := range parts[i] {
+			changes[n] = r.before
+		}
+		outcomes[i] = s.find(ctx, changes)
+	})
+	for i, part := range parts {
+		for n, r := range part {
+			found[r.seq] = outcomes[i][n]
+		}
+	}
+	return found
+}
+
+// find asks what became of changes and returns an outcome for each, in their
+// order: Acked, Retry, or Unknown where nobody can tell.
+func (s *sender) find(ctx context.Context, changes []Change) []Outcome {
+	unknown := Outcome{Status: Unknown, Code: "not_looked_up", Message: "sending has stopped before anybody looked"}
+	for try := 1; s.gate(ctx); try++ {
+		outcomes, err := s.lookup.Find(ctx, changes)
+		var barred *BarredError
+		class, after := retry.Of(err)
+		switch {
+		case err == nil:
+			return correlate(changes, outcomes)
+		case errors.As(err, &barred):
+			s.bar(err)
+		case after > 0:
+			if err := s.account.asked(ctx, after); err != nil {
+				s.fail(ctx, err)
+			}
+		}
+		unknown.Code, unknown.Message = "lookup_failed", fmt.Sprintf("to look up what became of it: %v", err)
+		if class != retry.Transient || !s.wait(ctx, try) {
+			break
+		}
+	}
+	return each(changes, unknown)
+}
+
+// look asks what became of the rows of a flight of which nothing is known, where
+// they may not be sent again without that. It returns those that are not there.
+func (f *flight) look(ctx context.Context, at []int) (again []int) {
+	changes := make([]Change, len(at))
+	for i, n := range at {
+		changes[i] = f.rows[n].change
+	}
+	for i, o := range f.s.find(ctx, changes) {
+		r := &f.results[at[i]]
+		switch o.Status {
+		case Acked:
+			f.take(r, o)
+		case Retry:
+			r.status, r.doubt = statusDeferred, false
+			again = append(again, at[i])
+		}
+	}
+	return again
+}
+
+// inDoubt are the rows of a flight that somebody has to look for before they may be
+// sent again; none where nobody can, or where they may be sent again as they are.
+func (f *flight) inDoubt() (at []int) {
+	if f.s.lookup == nil || f.s.limits.Replay != Reconcile {
+		return nil
+	}
+	for i, r := range f.results {
+		if r.doubt {
+			at = append(at, i)
+		}
+	}
+	return at
+}

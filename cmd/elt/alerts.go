@@ -95,7 +95,8 @@ func (a *app) tellSeen(ctx context.Context, s *session, w *watch, emit func(even
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("alerts took longer than a minute"))
+	longest := time.Minute + time.Duration(len(readers))*alert.DefaultPolicy().Within // for another run that tells, and each chat
+	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("alerts took longer than %s", longest))
 	defer cancel()
 	teller := a.teller(s.project, s.target, readers, alert.Where{Job: w.job, Run: w.run})
 	teller.Exists = s.subjectExists

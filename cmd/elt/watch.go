@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -135,7 +136,7 @@ func (w *watch) problem(s *session, st event.Step, findings []state.Finding, fre
 	}
 	for _, f := range slices.Backward(findings) { // newest first
 		if f.Relation == st.Name && !f.OK && f.Severity == string(check.Error) {
-			p.Causes = append(p.Causes, alert.Cause{Check: f.Check, Observed: f.Observed, Expected: f.Expected, Samples: f.Samples})
+			p.Causes = append(p.Causes, alert.Cause{Check: f.Check, Observed: f.Observed, Expected: f.Expected, Samples: withoutOwn(f.Samples)})
 		}
 	}
 	p.Commands = append(p.Commands, "elt logs "+w.run)
@@ -163,6 +164,17 @@ func (w *watch) problem(s *session, st event.Step, findings []state.Finding, fre
 		p.Next = "nothing is sent until a plan is within the guards or this one is approved"
 	}
 	return p
+}
+
+// ownFields are elt's own columns in a sample, which tell people nothing.
+var ownFields = regexp.MustCompile(`,?"_elt_[a-z_]+":"[^"]*"`)
+
+func withoutOwn(samples []string) []string {
+	var out []string
+	for _, s := range samples {
+		out = append(out, ownFields.ReplaceAllString(s, ""))
+	}
+	return out
 }
 
 // unfinished says with its numbers what a sync left undone.

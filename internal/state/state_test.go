@@ -305,5 +305,23 @@ func TestWindowsSlotsAlerts(t *testing.T) {
 		alert.ToldAt, alert.Detail = at, "d"
 		ok(t, s.SaveAlerts(ctx, []state.Alert{alert}))
 		same(t, []state.Alert{alert})(s.Alerts(ctx))
+		_, release, err := s.AlertsAlone(ctx)
+		ok(t, err)
+		busy, stop := context.WithCancel(ctx)
+		waited := make(chan error)
+		go func() {
+			_, _, err := s.AlertsAlone(busy)
+			waited <- err
+		}()
+		stop()
+		if err := <-waited; err == nil {
+			t.Error("two runs tell at once")
+		}
+		release()
+		ok(t, s.SaveStep(ctx, state.StepRecord{RunID: "one", Name: "shop.orders", Status: "failed", EndedAt: at}))
+		ok(t, s.SaveStep(ctx, state.StepRecord{RunID: "two", Name: "shop.orders", Status: "ok", EndedAt: at.Add(time.Hour)}))
+		ok(t, s.SaveStep(ctx, state.StepRecord{RunID: "two", Name: "marts.m", Status: "blocked", EndedAt: at.Add(time.Hour)}))
+		same(t, map[string]time.Time{"shop.orders": at.Add(time.Hour)})(s.EndedSince(ctx, "one", at.Add(-time.Hour)))
+		same(t, map[string]time.Time{})(s.EndedSince(ctx, "two", at))
 	})
 }

@@ -35,6 +35,7 @@ const casesDir = "../../testdata/cases"
 // not 0, `=> EXIT`; a line `copy FROM TO` puts a file of the case in place first.
 // An argument with spaces stands in double quotes. Where want/stdout is, it holds
 // what the commands other than run print.
+// The argument RUN is the id of the last run, and ids of runs are RUN in what is told.
 // It runs on both warehouses, with the address in ${env:WAREHOUSE}.
 func TestCases(t *testing.T) {
 	t.Parallel()
@@ -70,11 +71,19 @@ func runCase(t *testing.T, source, engine string) {
 	for _, line := range strings.Split(strings.TrimSpace(string(script)), "\n") {
 		told.WriteString(step(t, dir, addr, line, &stdout, &stderr))
 	}
-	if _, err := os.Stat(filepath.Join(source, "want", "stdout")); err == nil {
-		want(t, source, "stdout", timeless(scrub(stdout.String(), dir, addr)))
+	nameless := func(s string) string { return s }
+	if strings.Contains(string(script), " RUN") {
+		var pairs []string
+		for _, id := range runIDs(t, dir, addr) {
+			pairs = append(pairs, id, "RUN")
+		}
+		nameless = strings.NewReplacer(pairs...).Replace
 	}
-	want(t, source, "stderr", scrub(stderr.String(), dir, addr))
-	want(t, source, "told", withoutVolatile(scrub(told.String(), dir, addr)))
+	if _, err := os.Stat(filepath.Join(source, "want", "stdout")); err == nil {
+		want(t, source, "stdout", nameless(timeless(scrub(stdout.String(), dir, addr))))
+	}
+	want(t, source, "stderr", nameless(scrub(stderr.String(), dir, addr)))
+	want(t, source, "told", nameless(withoutVolatile(scrub(told.String(), dir, addr))))
 	for _, table := range wanted(t, source, "tables") {
 		want(t, source, "tables/"+table, dump(t, dir, addr, strings.TrimSuffix(table, ".csv")))
 	}
@@ -111,7 +120,9 @@ func step(t *testing.T, dir, addr, line string, stdout *strings.Builder, stderr 
 	}
 	typed := words.FindAllString(args, -1)
 	for i := range typed {
-		typed[i] = strings.Trim(typed[i], `"`)
+		if typed[i] = strings.Trim(typed[i], `"`); typed[i] == "RUN" {
+			typed[i] = runIDs(t, dir, addr)[0]
+		}
 	}
 	got, out := elt(t, dir, addr, stderr, nil, typed...)
 	if typed[0] != "run" {
@@ -125,6 +136,17 @@ func step(t *testing.T, dir, addr, line string, stdout *strings.Builder, stderr 
 		return story[:end+1]
 	}
 	return ""
+}
+
+// runIDs are the ids of the runs so far, the last one first.
+func runIDs(t *testing.T, dir, addr string) []string {
+	t.Helper()
+	_, out := elt(t, dir, addr, &bytes.Buffer{}, nil, "runs", "--json")
+	var ids []string
+	for _, found := range regexp.MustCompile(`"run":"(\w+)"`).FindAllStringSubmatch(out, -1) {
+		ids = append(ids, found[1])
+	}
+	return ids
 }
 
 // elt runs a command line in process, in dir, on the warehouse at addr.

@@ -82,6 +82,9 @@ func (a *app) status(ctx context.Context, s *session, want staleness) error {
 	if err != nil {
 		return err
 	}
+	if err := a.printHolds(ctx, s); err != nil {
+		return err
+	}
 	stale = append(stale, s.jobsOverdue(runs)...)
 	if !want.asked || len(stale) == 0 {
 		return nil

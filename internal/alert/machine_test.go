@@ -87,6 +87,9 @@ func TestSinceIsTheFirstBadTime(t *testing.T) {
 	if !r.Since.Equal(t0) {
 		t.Errorf("since %s, want %s", r.Since, t0)
 	}
+	if again := r.See(Observation{At: t0.Add(4 * time.Hour), Problem: failing("a")}); !again.Since.Equal(t0) {
+		t.Errorf("nobody heard that it was well between, so it began at %s, not at %s", t0, again.Since)
+	}
 	if r = r.Attempt(t0).Delivered(t0); !r.Since.IsZero() || !r.gone() {
 		t.Errorf("a new trouble would begin with the old one: %+v", r)
 	}

@@ -249,6 +249,24 @@ func TestWaitsFitInTheirBound(t *testing.T) {
 	})
 }
 
+// A try that perhaps arrived is not forgotten over a later one that did not.
+func TestAnUnsureTryStaysUnsure(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	client := clientFunc(func() (httpx.Reply, error) {
+		if calls++; calls == 1 {
+			return httpx.Reply{}, &httpx.Error{Reason: httpx.Cut, Sent: true, Text: "cut"}
+		}
+		return httpx.Reply{Status: 500}, nil
+	})
+	hook := &Webhook{URL: secret.New("https://chat.example.test/x"), Client: client, Policy: DefaultPolicy()}
+	hook.Policy.Wait = func(context.Context, time.Duration) error { return nil }
+	var unsure *UnsureError
+	if err := hook.Send(t.Context(), large(1)); !errors.As(err, &unsure) || calls != 3 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+}
+
 type clientFunc func() (httpx.Reply, error)
 
 func (f clientFunc) Do(context.Context, httpx.Request) (httpx.Reply, error) { return f() }

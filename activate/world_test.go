@@ -18,9 +18,9 @@ import (
 	"elt/internal/warehouse"
 )
 
-// TestMain sets how many histories are tried; -rapid.checks=N tries more.
+// TestMain sets how many histories are tried of each mode, 300 in all; -rapid.checks=N tries more, as `make soak` does.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "8"); err != nil {
+	if err := flag.Set("rapid.checks", "75"); err != nil {
 		panic(err)
 	}
 	os.Exit(testdb.Run(m))
@@ -74,9 +74,12 @@ func (w *world) exec(statements ...string) {
 // model sets the rows of the model.
 func (w *world) model(values map[int]string) {
 	w.t.Helper()
-	statements := []string{`DELETE FROM marts.customers`}
+	statements, rows := []string{`DELETE FROM marts.customers`}, []string{}
 	for id, name := range values {
-		statements = append(statements, fmt.Sprintf(`INSERT INTO marts.customers VALUES (%d, %s)`, id, warehouse.Literal(name)))
+		rows = append(rows, fmt.Sprintf(`(%d, %s)`, id, warehouse.Literal(name)))
+	}
+	if len(rows) > 0 {
+		statements = append(statements, `INSERT INTO marts.customers VALUES `+strings.Join(rows, ", "))
 	}
 	w.exec(statements...)
 }

@@ -67,15 +67,27 @@ func (p *Plan) reclass(ctx context.Context, page int64, list []row, again []int6
 	for _, r := range list {
 		byNumber[r.seq] = r
 	}
-	return p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		if err := p.fence(ctx, tx); err != nil {
+	// The tables of the plan may lie in another database than the ledger, and one
+	// transaction writes one of the two. Should the process die in between, the
+	// ledger is right, and the next run plans anew.
+	if len(older) > 0 {
+		if err := p.aside(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+			return p.appendResults(ctx, tx, page, byNumber, older)
+		}); err != nil {
 			return err
 		}
-		if len(older) > 0 {
-			if err := p.appendResults(ctx, tx, page, byNumber, older); err != nil {
+		if err := p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+			if err := p.fence(ctx, tx); err != nil {
 				return err
 			}
-			if err := p.run(ctx, tx, p.settleFound(page)); err != nil {
+			return p.run(ctx, tx, p.settleFound(page))
+		}); err != nil {
+			return err
+		}
+	}
+	return p.aside(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		if len(older) > 0 {
+			if err := p.run(ctx, tx, []statement{p.adoptFound(page)}); err != nil {
 				return err
 			}
 		}
@@ -98,9 +110,13 @@ func (p *Plan) settleFound(page int64) []statement {
 			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
 			WHERE o.page = $5 AND o.status = 'found'`, p.id(page, time.Now().UTC(), p.sync.RunID, p.sync.ledgerStatus())},
 		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND key_hash IN ` + found, p.id(page)},
-		{`UPDATE ` + p.table.String() + ` AS t SET ownership = l.ownership, dest_id = l.dest_id FROM ` + state.Ledger + ` AS l
-			WHERE ` + mine + ` AND l.key_hash = t.key_hash AND t.key_hash IN ` + found, p.id(page)},
 	}
+}
+
+// adoptFound makes the plan say of its rows what the ledger says of them now.
+func (p *Plan) adoptFound(page int64) statement {
+	return statement{`UPDATE ` + p.table.String() + ` AS t SET ownership = l.ownership, dest_id = l.dest_id FROM ` + state.Ledger + ` AS l
+		WHERE ` + mine + ` AND l.key_hash = t.key_hash AND t.key_hash IN ` + p.keys(`o.status = 'found'`), p.id(page)}
 }
 
 // lookUp asks what became of the unknown operations of list, by the number of

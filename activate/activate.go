@@ -149,10 +149,16 @@ type Kind struct {
 	Open   func(ctx context.Context, c Config) (Connector, error)
 	// Serve is a service that answers as the one behind the destination would: by
 	// the rules of c, with the rows in s. nil: it is not reached over HTTP.
-	Serve func(c Config, s Store) (http.Handler, error)
+	Serve func(c Config, s Store) (Service, error)
 	// At is a connection like another one whose service is at an address. It comes
 	// with Serve.
 	At func(connection any, address string) any
+}
+
+// Service is what answers calls in place of a destination.
+type Service interface {
+	http.Handler
+	Takes(r *http.Request) bool // whether the destination makes such calls
 }
 
 // Store keeps the rows of one object for what stands in for a destination. It is

@@ -35,7 +35,7 @@ type inbound struct {
 }
 
 // serve makes the stand-in of what c says.
-func serve(c activate.Config, store activate.Store) (http.Handler, error) {
+func serve(c activate.Config, store activate.Store) (activate.Service, error) {
 	d, err := configure(c)
 	if err != nil {
 		return nil, err
@@ -93,6 +93,12 @@ func (in inbound) named(values []string) map[string]string {
 		}
 	}
 	return path
+}
+
+// Takes implements [activate.Service].
+func (s *standIn) Takes(r *http.Request) bool {
+	_, _, ok := s.route(r, nil)
+	return ok
 }
 
 // ServeHTTP implements [http.Handler].

@@ -271,6 +271,9 @@ func (p *Pipeline) Validate() error {
 			errs = append(append(errs, p.leaks(s)...), p.lacking(s)...)
 		}
 	}
+	if _, err := Faults(p.Target); err != nil {
+		errs = append(errs, &project.Error{Pos: p.Target.Pos, Msg: err.Error()})
+	}
 	errs.Sort()
 	return errs.Err()
 }

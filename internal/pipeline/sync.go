@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
 	"elt/activate"
-	"elt/activate/file"
+	"elt/activate/fake"
 	"elt/internal/event"
 	"elt/internal/project"
 	"elt/internal/warehouse"
@@ -37,7 +38,7 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if held {
 		return p.heldBack(s, done), nil
 	}
-	conn, err := p.destination(ctx, s, sync.DestKey())
+	conn, err := p.destination(ctx, s)
 	if err != nil {
 		return res, fmt.Errorf("open %s: %w", s.To, err)
 	}
@@ -95,31 +96,67 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 	account := p.account(s.Connection)
 	out := activate.Sync{Name: s.Name, Model: m.Table, Object: s.Object, Mode: s.Mode, Key: s.Key, RunID: p.RunID,
 		Account:  activate.Fingerprint(p.Push, s.Connection.Type, account),
-		TargetFP: activate.Fingerprint(p.Push, s.Connection.Type, account, s.Object)}
-	for _, f := range s.Fields {
-		out.Fields = append(out.Fields, activate.Field{Theirs: f.Theirs, Column: f.Column})
-	}
+		TargetFP: activate.Fingerprint(p.Push, s.Connection.Type, account, s.Object), Fields: fieldsOf(s)}
 	var err error
 	out.Guards, err = guardsOf(s)
 	return out, err
 }
 
-// destination opens where a sync pushes to: with push: fake a file in the
-// project, whatever the connection is, and one for each target.
-func (p *Pipeline) destination(ctx context.Context, s *project.Sync, key []string) (activate.Connector, error) {
-	cfg := activate.Config{Connection: s.Connection.Config, Sync: s.Config, Object: s.Object, Key: key, Mode: s.Mode, Dir: p.Project.Dir}
-	for _, f := range s.Fields {
-		cfg.Fields = append(cfg.Fields, f.Theirs)
-	}
-	name := s.Connection.Type
+// destination opens where a sync pushes to: with push: fake what stands in for it,
+// with its rows in a file of the project, one for each target.
+func (p *Pipeline) destination(ctx context.Context, s *project.Sync) (activate.Connector, error) {
+	cfg := destinationConfig(p.Project, s)
+	kind, err := p.destinationKind(s.Connection.Type)
 	if p.Push == "fake" {
-		name, cfg.Connection = file.Kind().Name, &file.Connection{Path: filepath.Join(".elt", "fake", p.Target.Name, s.Connection.Name)}
+		faults, err := Faults(p.Target)
+		if err != nil {
+			return activate.Connector{}, err
+		}
+		dir := filepath.Join(p.Project.Dir, ".elt", "fake", p.Target.Name, s.Connection.Name)
+		return fake.Open(ctx, kind, cfg, fake.Options{Dir: dir, Faults: faults})
 	}
-	kind, err := p.destinationKind(name)
 	if err != nil {
 		return activate.Connector{}, err
 	}
 	return kind.Open(ctx, cfg)
+}
+
+// destinationConfig is what a kind of destination is opened with for a sync.
+func destinationConfig(prj *project.Project, s *project.Sync) activate.Config {
+	fields := fieldsOf(s)
+	cfg := activate.Config{Connection: s.Connection.Config, Sync: s.Config, Object: s.Object, Mode: s.Mode, Dir: prj.Dir,
+		Key: activate.Sync{Key: s.Key, Fields: fields}.DestKey()}
+	for _, f := range fields {
+		cfg.Fields = append(cfg.Fields, f.Theirs)
+	}
+	return cfg
+}
+
+// Destination is the kind among kinds that a sync pushes to, and what it is opened with.
+func Destination(kinds []activate.Kind, prj *project.Project, s *project.Sync) (activate.Kind, activate.Config, error) {
+	kind, err := (&Pipeline{Destinations: kinds}).destinationKind(s.Connection.Type)
+	return kind, destinationConfig(prj, s), err
+}
+
+func fieldsOf(s *project.Sync) []activate.Field {
+	list := make([]activate.Field, len(s.Fields))
+	for i, f := range s.Fields {
+		list[i] = activate.Field{Theirs: f.Theirs, Column: f.Column}
+	}
+	return list
+}
+
+// Faults are those that a target switches on in its stand-ins.
+func Faults(t *project.Target) (*fake.Faults, error) {
+	var switches []string
+	for _, name := range slices.Sorted(maps.Keys(t.Faults)) {
+		switches = append(switches, name+"="+t.Faults[name])
+	}
+	faults, err := fake.ParseFaults(switches, uint64(max(0, t.FaultSeed)))
+	if err != nil {
+		return nil, fmt.Errorf("faults of target %s: %w", t.Name, err)
+	}
+	return faults, nil
 }
 
 func (p *Pipeline) destinationKind(name string) (activate.Kind, error) {

@@ -126,7 +126,7 @@ func (w *world) pipeline() *pipeline.Pipeline {
 		Destinations: []activate.Kind{{Name: "file", Open: func(context.Context, activate.Config) (activate.Connector, error) {
 			return activate.Connector{Destination: w.dest}, nil
 		}}},
-		RunID: fmt.Sprintf("run%d", w.runs), Now: clock, Push: "fake", Redact: w.redact,
+		RunID: fmt.Sprintf("run%d", w.runs), Now: clock, Push: "live", Redact: w.redact,
 	}
 }
 

@@ -54,6 +54,9 @@ type targetKeys struct {
 	Threads      int           `yaml:"threads" jsonschema:"minimum=1,description=Threads of DuckDB and steps side by side; all cores by default"`
 	Memory       string        `yaml:"memory" jsonschema:"description=Memory limit of DuckDB such as 2GB or 512MiB; a quarter of the machine by default"`
 	WaitForLock  time.Duration `yaml:"wait_for_lock" jsonschema:"description=How long to wait for another process that holds the DuckDB file before giving up with exit code 5; no wait by default"`
+
+	Faults    map[string]string `yaml:"faults" jsonschema:"description=With push: fake; what goes wrong in the stand-ins: shares of the calls such as cut_after: 5% or limited: 10%; and reject: 1% of the rows"`
+	FaultSeed int               `yaml:"fault_seed" jsonschema:"minimum=0,description=Draws other calls for the faults; the same seed draws the same ones"`
 }
 
 type sourceKeys struct {

@@ -66,6 +66,7 @@ func (l *loader) target(it item) {
 	l.literalPassword(it, o)
 	t.Warehouse, t.Push, t.SchemaPrefix = keys.Warehouse, inherit(keys.Push, "fake"), keys.SchemaPrefix
 	t.Threads, t.Memory, t.WaitForLock = keys.Threads, keys.Memory, keys.WaitForLock
+	t.Faults, t.FaultSeed = keys.Faults, keys.FaultSeed
 	if len(l.errs) > before || t.unresolved != nil {
 		return
 	}

@@ -50,6 +50,8 @@ type Target struct {
 	Threads      int    // 0: all cores
 	Memory       string // DuckDB's memory_limit, such as 2GB; "": a quarter of the machine
 	WaitForLock  time.Duration
+	Faults       map[string]string // of the stand-ins: name -> share
+	FaultSeed    int
 	Pos          Pos
 	unresolved   *Error // a reference that only matters when the target is used
 }

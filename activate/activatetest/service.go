@@ -286,23 +286,34 @@ func (s *Service) apply(object string, c record) Result {
 // find is the row of an object whose only key field has a value.
 func (s *Service) find(object, value string) (place string, row *stored) {
 	for place, row := range s.rows {
-		var key map[string]any
-		dec := json.NewDecoder(strings.NewReader(row.key))
-		dec.UseNumber()
-		if row.object != object || dec.Decode(&key) != nil || len(key) != 1 {
-			continue
-		}
-		for _, v := range key {
-			if fmt.Sprint(v) == value {
-				return place, row
-			}
+		if row.is(object, value) {
+			return place, row
 		}
 	}
 	return "", nil
 }
 
+// is reports whether a row is that of an object whose only key field has a value.
+func (r *stored) is(object, value string) bool {
+	var key map[string]any
+	dec := json.NewDecoder(strings.NewReader(r.key))
+	dec.UseNumber()
+	if r.object != object || dec.Decode(&key) != nil || len(key) != 1 {
+		return false
+	}
+	for _, v := range key {
+		return fmt.Sprint(v) == value
+	}
+	return false
+}
+
 func (s *Service) get(object, value string) fake.Reply {
 	_, row := s.find(object, value)
+	for i := range s.appends {
+		if row == nil && s.appends[i].is(object, value) {
+			row = &s.appends[i]
+		}
+	}
 	if row == nil {
 		return fake.Problem(http.StatusNotFound, "not_found", "there is no row with this key")
 	}

@@ -158,13 +158,6 @@ func (w *world) history(rt *rapid.T) {
 	for try := 0; try < 5 && (try == 0 || last.Unchanged != int64(len(rows)) || last.Gone.Planned > 0); try++ {
 		last = w.push(rt, rows)
 	}
-	if w.service.Forgetful { // what nobody could look up stays unknown, and is told as that
-		w.once(rt)
-		if last.Unchanged+last.Unknown != int64(len(rows)) {
-			rt.Fatalf("%+v, want all %d rows unchanged or unknown", last, len(rows))
-		}
-		return
-	}
 	if last.Unchanged != int64(len(rows)) {
 		rt.Fatalf("%+v, want all %d rows unchanged", last, len(rows))
 	}

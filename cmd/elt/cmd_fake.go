@@ -148,6 +148,8 @@ func (a *app) serve(ctx context.Context, listener net.Listener, handler http.Han
 		return fmt.Errorf("serve: %w", err)
 	}
 	err := server.Close()
-	<-ended
+	if why := <-ended; !errors.Is(why, http.ErrServerClosed) {
+		err = errors.Join(err, why)
+	}
 	return err
 }

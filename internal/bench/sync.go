@@ -108,8 +108,9 @@ func diff(ctx context.Context, file string, n int64) (took time.Duration, err er
 	return time.Since(start), err
 }
 
-// bareDiff joins the model with what was acknowledged, by the same hashes.
-func bareDiff(ctx context.Context, file string) (took time.Duration, err error) {
+// bareDiff joins the model with what was acknowledged, by the same hashes, and
+// wants so many rows changed.
+func bareDiff(ctx context.Context, file string, want int64) (took time.Duration, err error) {
 	db, _, err := openState(ctx, file)
 	if err != nil {
 		return 0, err
@@ -125,8 +126,8 @@ func bareDiff(ctx context.Context, file string) (took time.Duration, err error) 
 			changed = r.Int(0)
 			return nil
 		})
-	if err == nil && changed != 0 {
-		err = fmt.Errorf("the bare join finds %d rows changed", changed)
+	if err == nil && changed != want {
+		err = fmt.Errorf("the bare join finds %d rows changed, want %d", changed, want)
 	}
 	return time.Since(start), err
 }

@@ -53,9 +53,14 @@ func runChild(ctx context.Context, variant, dir string, rows int64) error {
 			return err
 		}
 	}
-	if strings.HasPrefix(variant, "diff") {
+	if strings.HasPrefix(variant, "diff") || strings.HasPrefix(variant, "changes") {
 		if err := copyFile(filepath.Join(dir, "sync.duckdb"), file); err != nil {
 			return fmt.Errorf("copy the synced warehouse: %w", err)
+		}
+	}
+	if variant == "push" {
+		if err := copyFile(filepath.Join(dir, "push.duckdb"), file); err != nil {
+			return fmt.Errorf("copy the model to push: %w", err)
 		}
 	}
 	if strings.HasPrefix(variant, "merge") {
@@ -89,10 +94,18 @@ func run(ctx context.Context, variant, dir, file string, rows int64) (time.Durat
 		return fromPostgres(ctx, file, dir, rows)
 	case "postgres-limit":
 		return drain(ctx)
+	case "push":
+		return push(ctx, file, pushedRows(rows))
+	case "push-limit":
+		return copyBinary(ctx, dir, pushedRows(rows))
+	case "changes":
+		return pushChanges(ctx, file, modelRows(rows))
+	case "changes-limit":
+		return bareChanges(ctx, file, dir, modelRows(rows))
 	case "diff":
 		return diff(ctx, file, modelRows(rows))
 	case "diff-limit":
-		return bareDiff(ctx, file)
+		return bareDiff(ctx, file, 0)
 	case "csv-limit":
 		return bare(ctx, file, true, `INSERT INTO bench.lineitem SELECT * FROM read_csv('`+csv+`', header=true, columns={`+declared(": '", "'")+`})`)
 	case "parquet-limit":
@@ -144,6 +157,9 @@ func prepare(ctx context.Context, dir string, rows int64) (time.Duration, error)
 	}
 	if err := prepareSync(ctx, dir, modelRows(rows)); err != nil {
 		return 0, fmt.Errorf("make the synced warehouse: %w", err)
+	}
+	if err := errors.Join(preparePush(ctx, dir, pushedRows(rows)), prepareChanges(ctx, dir)); err != nil {
+		return 0, fmt.Errorf("make the rows to push: %w", err)
 	}
 	if err := preparePostgres(ctx, dir); err != nil {
 		return 0, fmt.Errorf("fill PostgreSQL: %w", err)

@@ -35,6 +35,9 @@ func TestChildProcess(*testing.T) {
 	if flag.NArg() == 0 {
 		return
 	}
+	if err := limitFiles(); err != nil {
+		panic(err)
+	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, wrap: failpoint(os.LookupEnv)}
 	if dir, ok := os.LookupEnv("ELT_TEST_HOLD"); ok {
 		a.wrap = func(d warehouse.Driver) warehouse.Driver { return &holdDriver{Driver: d, dir: dir} }

@@ -94,13 +94,18 @@ func (a *app) cmdRun() *cobra.Command {
 // doRun runs, and takes the exit codes that --ok names for good ends, those of a
 // run that never began included; what went wrong is told all the same.
 func (a *app) doRun(ctx context.Context, args []string, f runFlags) error {
-	forgive, err := forgiven(f.ok)
+	return a.forgiving(ctx, f.ok, &f.job, func(ctx context.Context) error { return a.tryRun(ctx, args, f) })
+}
+
+// forgiving makes a run of job, which is known once run has returned.
+func (a *app) forgiving(ctx context.Context, ok string, job *string, run func(context.Context) error) error {
+	forgive, err := forgiven(ok)
 	if err != nil {
 		return err
 	}
-	err = a.tryRun(ctx, args, f)
+	err = run(ctx)
 	if a.watch == nil && err != nil {
-		a.tellNotStarted(ctx, f.job, err)
+		a.tellNotStarted(ctx, *job, err)
 	}
 	failure := err
 	if err != nil && ctx.Err() == nil && forgive[exitCode(err)] {

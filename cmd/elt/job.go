@@ -145,11 +145,8 @@ func (a *app) runJob(ctx context.Context, s *session, p *pipeline.Pipeline, step
 		opts.Slots = t.slots.take
 	}
 	began := a.wall()
-	if job.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, job.Timeout, &pipeline.LateError{Job: job.Name, Timeout: job.Timeout})
-		defer cancel()
-	}
+	ctx, cancel := within(ctx, job)
+	defer cancel()
 	end, err := a.execute(ctx, s, p, steps, opts)
 	if errors.Is(err, errNotDue) {
 		if err = t.slots.notDue(ctx, err); errors.Is(err, errNotMade) {
@@ -164,6 +161,14 @@ func (a *app) runJob(ctx context.Context, s *session, p *pipeline.Pipeline, step
 		joinErr(&err, t.slots.skippedDuring(context.WithoutCancel(ctx), began))
 	}
 	return ended(end, err)
+}
+
+// within is ctx for a run of job, which ends after its timeout.
+func within(ctx context.Context, job *project.Job) (context.Context, context.CancelFunc) {
+	if job.Timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, job.Timeout, &pipeline.LateError{Job: job.Name, Timeout: job.Timeout})
 }
 
 // slots is what a run has to do with the schedule of its job.

@@ -37,11 +37,35 @@ func specOf(args []string, f runFlags, p *pipeline.Pipeline, steps []scheduler.S
 	if b := p.Backfill; b != nil {
 		spec.Backfill = &backfillSpec{From: b.Range.Start, To: b.Range.End, Chunk: f.backfill.chunk, Parallel: f.backfill.parallel, Redo: f.backfill.redo}
 	}
-	text, err := json.Marshal(spec)
+	return spec.text()
+}
+
+func (s runSpec) text() string {
+	text, err := json.Marshal(s)
 	if err != nil { // of texts there is none
 		return ""
 	}
 	return string(text)
+}
+
+// readSpec reads a spec; that of an older version, which kept none, is empty.
+func readSpec(text string) runSpec {
+	var spec runSpec
+	if json.Unmarshal([]byte(text), &spec) != nil {
+		return runSpec{}
+	}
+	return spec
+}
+
+// covers reports whether a step that a run of s has done needs no doing for one of
+// other: a backfill does windows of the past alone, and only a full refresh does
+// everything again.
+func (s runSpec) covers(other runSpec) bool {
+	a, b := s.Backfill, other.Backfill
+	if (a == nil) != (b == nil) || a != nil && (!a.From.Equal(b.From) || !a.To.Equal(b.To) || a.Chunk != b.Chunk) {
+		return false
+	}
+	return s.FullRefresh || !other.FullRefresh
 }
 
 // commandOf is the command line of a run as people read it.

@@ -33,7 +33,7 @@ func (p *pushed) people(lines string) { p.write("data/people.csv", "id,name\n"+l
 // to points the connection at a url.
 func (p *pushed) to(url string) {
 	p.write("elt.yaml", "version: 1\nname: push\ntargets: {dev: {warehouse: \"${env:WAREHOUSE}\", push: live}}\n"+
-		"connections:\n  crm: {type: http, url: "+url+", auth: {bearer: "+pushToken+"}}\n"+
+		"connections:\n  crm: {type: http, url: "+url+", concurrency: 1, auth: {bearer: "+pushToken+"}}\n"+
 		"sources:\n  raw: {type: files, path: \"data/{stream}.csv\", streams: {people: {load: replace, key: id}}}\n"+
 		"syncs:\n  people:\n    model: marts.people\n    to: crm.people\n    key: id\n    fields: {id: id, name: name}\n    "+p.keys)
 }

@@ -158,7 +158,7 @@ func TestInvariant12AlertsAreToldOncePerChange(t *testing.T) {
 			dir, addr := alertProject(t, engine, chat, told)
 			chat.runs(t, dir, addr, goodThings, exitOK)
 			chat.runs(t, dir, addr, badThings, exitCheck, "in.things: range(n): 1 row, expected at least 0", "Observed: range(n): 1 row",
-				"in.things still serves the data of ", "Blocked: 1: marts.m", "job nightly", "elt logs ", "elt show in.things --failed", "Owner: data-team", `{"id":2,"n":-5,"email":"***","_source_file":"data/a.csv"}`, "tiny · dev · run ")
+				"in.things still serves the data of ", "Blocked: 1: marts.m", "job nightly", "elt logs ", "elt show in.things --failed", "elt retry ", "Owner: data-team", `{"id":2,"n":-5,"email":"***","_source_file":"data/a.csv"}`, "tiny · dev · run ")
 			chat.runs(t, dir, addr, badThings, exitCheck)
 			chat.runs(t, dir, addr, otherThings, exitCheck, "in.things: unique(id): 2 rows, expected each value once")
 			chat.runs(t, dir, addr, otherThings, exitCheck)

@@ -145,6 +145,9 @@ func (w *watch) problem(s *session, st event.Step, findings []state.Finding, fre
 			p.Commands = append(p.Commands, typed(warning.Hint, s.target))
 		}
 	}
+	if st.Status == event.Failed || st.Status == event.CheckFailed {
+		p.Commands = append(p.Commands, typed("elt retry "+w.run, s.target))
+	}
 	p.Commands = slices.Compact(p.Commands)
 	switch st.Status {
 	case event.Failed:

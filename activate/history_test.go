@@ -45,6 +45,7 @@ func histories(t *testing.T, mode string) {
 		w.dest.Max.Concurrency = rapid.IntRange(1, 3).Draw(rt, "concurrency")
 		w.dest.After = rapid.SampledFrom([]time.Duration{0, 5 * time.Second, time.Hour}).Draw(rt, "after")
 		w.lookup = w.dest
+		w.few = rapid.IntRange(0, 3).Draw(rt, "rows in a page")
 		history(rt, w)
 	})
 }

@@ -128,7 +128,7 @@ func (p *Plan) leave(ctx context.Context, q warehouse.Querier, here string) erro
 // pageEnd is the number of the last row of the page after a number. Deletes have
 // pages of their own, after all others.
 func (p *Plan) pageEnd(after int64, limits Limits) int64 {
-	to := after + pageRows(limits)
+	to := after + p.pageRows(limits)
 	if after < p.adds {
 		return min(to, p.adds)
 	}

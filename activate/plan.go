@@ -31,6 +31,7 @@ type Plan struct {
 	outline Outline
 	held    func()
 	pushed  bool
+	few     int64 // rows in a page; 0: as many as the limits of the destination suggest
 	// definite: a refusal also settles what an earlier try with the same
 	// operation may have done, because the destination knows the operation.
 	definite bool

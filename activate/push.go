@@ -115,33 +115,6 @@ func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, 
 	return p.result, nil
 }
 
-// pages pushes page by page and returns the number of the last row that was
-// dealt with.
-func (p *Plan) pages(ctx context.Context, s *sender) (after int64, err error) {
-	defer func() { err = errors.Join(err, s.account.leave(ctx)) }()
-	for page := int64(1); after < p.last && !p.deletesWait(after); page++ {
-		if err := s.account.refresh(ctx); err != nil && ctx.Err() == nil {
-			return after, err
-		}
-		if !s.open(ctx) {
-			break
-		}
-		to := p.pageEnd(after, s.limits)
-		list, err := p.page(ctx, after, to, s.limits)
-		if err != nil {
-			return after, err
-		}
-		if len(list) > 0 {
-			if err := p.push(ctx, s, page, after, list); err != nil {
-				return after, err
-			}
-		}
-		after = to
-		s.opts.Progress(p.result.Acked + p.result.Rejected + p.result.Unknown + p.result.Deferred)
-	}
-	return after, nil
-}
-
 func (p *Plan) wrap(err error) error { return fmt.Errorf("sync %s: %w", p.sync.Name, err) }
 
 func (p *Plan) accepts(limits Limits) error {
@@ -155,38 +128,6 @@ func (p *Plan) accepts(limits Limits) error {
 		return p.wrap(errors.New("the destination allows no rows in a batch"))
 	}
 	return nil
-}
-
-// push prepares, sends and settles one page. Where what is unknown must not be sent
-// blindly, it looks first; a key of which nobody can tell waits, and no other.
-func (p *Plan) push(ctx context.Context, s *sender, page, after int64, list []row) error {
-	blocked := s.limits.Replay == Reconcile
-	last := list[len(list)-1].seq
-	send, results := list, []settled(nil)
-	if blocked {
-		var err error
-		if send, results, err = p.resolve(ctx, s, page, list); err != nil {
-			return fmt.Errorf("resolve what is unknown: %w", err)
-		}
-	}
-	if err := p.prepare(ctx, after, last, blocked, s.limits.Replay); err != nil {
-		return fmt.Errorf("prepare: %w", err)
-	}
-	results = append(results, s.send(ctx, send)...)
-	if err := p.settle(ctx, page, list, results); err != nil {
-		return fmt.Errorf("settle: %w", err)
-	}
-	return nil
-}
-
-// pageRows is how many rows are prepared and settled at a time: whole batches,
-// so that a page is few calls of big batches or many of small ones, and memory
-// stays flat. Where a row may be sent twice for a time only, or needs a look, it is
-// few: as many as a crash then leaves in doubt.
-func pageRows(limits Limits) int64 {
-	most := map[ReplayClass]int{Idempotent: 5000, IdempotencyKey: 1000}[limits.Replay]
-	batches := max(most/limits.BatchRows, limits.Concurrency, 1)
-	return int64(batches) * int64(limits.BatchRows)
 }
 
 // page reads the rows with the numbers after..to, to included. A range finds

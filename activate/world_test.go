@@ -36,6 +36,7 @@ type world struct {
 	lookup activate.Lookup
 	sync   activate.Sync
 	runs   int
+	few    int // rows in a page; 0: as in production
 }
 
 var model = warehouse.Table{Schema: "marts", Name: "customers"}
@@ -115,6 +116,7 @@ func (w *world) runWith(ctx context.Context, opts activate.Options) (result acti
 			panic(p)
 		}
 	}()
+	plan.SmallPages(w.few)
 	result, err = plan.Push(ctx, activate.Connector{Destination: w.dest, Lookup: w.lookup}, opts)
 	return result, false, err
 }

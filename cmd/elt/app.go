@@ -33,6 +33,8 @@ type app struct {
 	project  *project.Project // once loaded: its secrets are kept out of errors
 	signals  *signals         // nil, as in tests that run in process: none are caught
 	clockNow func() time.Time // nil: time.Now
+	zone     *time.Location   // of the machine; nil: time.Local
+	self     string           // path of the program; "": of the process
 	backoff  retry.Backoff    // between the tries of a step; zero, as in tests: none
 	// wrap, where set, stands between elt and its warehouse: tests fail and kill there.
 	wrap func(warehouse.Driver) warehouse.Driver

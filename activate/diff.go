@@ -32,6 +32,12 @@ func (p *Plan) diff(ctx context.Context, tx *warehouse.Tx, upgraded, oneSnapshot
 	if err != nil {
 		return difference{}, err
 	}
+	return p.compare(ctx, tx, src, upgraded, oneSnapshot)
+}
+
+// compare is diff of the rows of src.
+func (p *Plan) compare(ctx context.Context, tx *warehouse.Tx, src source, upgraded, oneSnapshot bool) (difference, error) {
+	var err error
 	out := difference{args: p.id(p.sync.mapping(), p.opSalt()), read: -1, src: src}
 	look, where := sides{true, true, true}, ``
 	if oneSnapshot {

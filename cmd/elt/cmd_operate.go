@@ -17,7 +17,7 @@ import (
 func (a *app) addCommands(root *cobra.Command) {
 	root.AddCommand(a.cmdRun(), a.cmdPlan(), a.cmdStatus(), a.cmdRuns(), a.cmdLogs(), a.cmdRetry(), a.cmdSchedule(), a.cmdApprove(),
 		a.cmdInit(), a.cmdDiscover(), a.cmdValidate(), a.cmdList(), a.cmdShow(), a.cmdQuery(), a.cmdSchema(), a.cmdFake(),
-		a.cmdDoctor(), a.cmdQuarantine(), a.cmdState(), a.cmdVersion())
+		a.cmdDoctor(), a.cmdQuarantine(), a.cmdExplain(), a.cmdState(), a.cmdVersion())
 }
 
 func (a *app) cmdState() *cobra.Command {

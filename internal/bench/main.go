@@ -40,6 +40,7 @@ func pairs() []pair {
 		{"Diff of a sync, nothing changed, beside the bare join", "diff", "diff-limit"},
 		{"DuckDB → Postgres, first sync of a sixth of the rows, beside a bare COPY of the same in binary", "push", "push-limit"},
 		{"Sync of which 1 % has changed, beside the bare join and a bare upsert", "changes", "changes-limit"},
+		{"Push of 20,000 requests of 100 records over HTTP at 8 connections (2.00 s are 10,000 a second), beside bare sockets", "http", "http-limit"},
 	}
 }
 

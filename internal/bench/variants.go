@@ -94,6 +94,10 @@ func run(ctx context.Context, variant, dir, file string, rows int64) (time.Durat
 		return fromPostgres(ctx, file, dir, rows)
 	case "postgres-limit":
 		return drain(ctx)
+	case "http":
+		return pushHTTP(ctx)
+	case "http-limit":
+		return bareHTTP(ctx)
 	case "push":
 		return push(ctx, file, pushedRows(rows))
 	case "push-limit":

@@ -2,7 +2,7 @@
 export GOFLAGS := -tags=duckdb_arrow -buildvcs=false
 export CGO_ENABLED := 1
 
-.PHONY: help build run test lint bench docs fuzz sample clean
+.PHONY: help build run test soak lint bench docs fuzz sample clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -17,6 +17,15 @@ run: build ## build, and run the main job on the sample project
 test: ## install what is missing, start a throw-away Postgres, run every test
 	sh internal/testdb/install.sh
 	go test -timeout 20m ./...
+
+SOAK := go test -count=1 -v -timeout 12h -tags=duckdb_arrow,soak
+
+soak: ## 10,000 histories, every kill, many cuts of the network, real minutes of rates: hours; see docs/soak.md
+	sh internal/testdb/install.sh
+	$(SOAK) ./activate -run 'TestRatesOverARealMinute'
+	$(SOAK) ./activate -run 'TestInvariant8$$|TestInvariant9$$' -rapid.checks=2500
+	$(SOAK) ./cmd/elt -run 'TestSoak'
+	$(SOAK) ./cmd/elt -run 'TestKillsByNight|TestNetworkFaults|TestInvariant6TheReply' -soak
 
 lint: ## format, vet, staticcheck, import rules
 	go -C tools build -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint

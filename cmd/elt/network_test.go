@@ -48,7 +48,16 @@ func behindProxy(t *testing.T, addr string) (*fault.Proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := fault.NewProxy(t.Context(), u.Host)
+	p := proxyTo(t, u.Host)
+	u.Host = p.Addr()
+	u.RawQuery += "&tcp_user_timeout=100&connect_timeout=1"
+	return p, u.String()
+}
+
+// proxyTo is a proxy to host:port.
+func proxyTo(t *testing.T, server string) *fault.Proxy {
+	t.Helper()
+	p, err := fault.NewProxy(t.Context(), server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,9 +66,7 @@ func behindProxy(t *testing.T, addr string) (*fault.Proxy, string) {
 			t.Error(err)
 		}
 	})
-	u.Host = p.Addr()
-	u.RawQuery += "&tcp_user_timeout=100&connect_timeout=1"
-	return p, u.String()
+	return p
 }
 
 // broken is a project whose warehouse is behind a proxy.

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"elt/activate/activatetest"
+	"elt/internal/fault"
 	"elt/internal/rows"
 	"elt/internal/warehouse"
 )
@@ -29,7 +30,7 @@ timezone: Europe/Berlin
 as_of: 2026-03-10T02:00:00+01:00
 connections:
   db: {type: postgres, url: "${env:SOURCE_URL}"}
-  api: {type: http, url: "%s"}
+  api: {type: http, url: "%s", timeout: 1s}
 targets:
   dev: {warehouse: "${env:WAREHOUSE}", push: live}
 sources:
@@ -68,8 +69,9 @@ from shop.customers c left join web.events e on e.customer = c.id group by c.id,
 // and with something to do for the second.
 type night struct {
 	*sourced
-	engine string
-	api    *activatetest.Service
+	engine  string
+	api     *activatetest.Service
+	proxies [2]*fault.Proxy // to the database, and to the API
 }
 
 func newNight(t *testing.T, engine string) *night {
@@ -77,7 +79,12 @@ func newNight(t *testing.T, engine string) *night {
 	n := &night{engine: engine, api: &activatetest.Service{Answers: activatetest.EachRow}}
 	server := httptest.NewServer(n.api)
 	t.Cleanup(server.Close)
-	n.sourced = newSourced(t, engine, fmt.Sprintf(nightProject, server.URL))
+	api := proxyTo(t, server.Listener.Addr().String())
+	n.sourced = newSourced(t, engine, fmt.Sprintf(nightProject, "http://"+api.Addr()))
+	direct, _ := sources.Load(n.dir)
+	db, behind := behindProxy(t, fmt.Sprint(direct))
+	sources.Store(n.dir, behind)
+	n.proxies = [2]*fault.Proxy{db, api}
 	n.write("models/marts/days.sql", nightDays)
 	n.write("models/marts/customers.sql", nightCustomers)
 	n.file("data/events-1.csv", "id,customer,amount,at\n1,1,10.50,2026-03-07T10:00:00+01:00\n2,2,1.25,2026-03-08T10:00:00+01:00\n3,1,0.01,2026-03-08T23:30:00+01:00\n")
@@ -263,6 +270,38 @@ func (n *night) killed(t *testing.T, c *child, now <-chan time.Time) int {
 		return 0
 	}
 	return 1
+}
+
+// Connections to the source, to a database and to an API that are pushed to break
+// in any way, at any byte, alone or with all others; clean reruns end where a run
+// without faults ends.
+func TestNetworkFaultsByNight(t *testing.T) {
+	for _, how := range fault.Breaks() {
+		for i, which := range []string{"database", "api"} {
+			t.Run(fmt.Sprintf("%s/%s", which, how), func(t *testing.T) {
+				t.Parallel()
+				random, n := drawn(t), newNight(t, "duckdb")
+				n.proxies[i].Break(fault.Cut{At: 1 << 40})
+				n.whole(t, nil, "run")
+				sent, answered := n.proxies[i].Passed()
+				want := n.left(t)
+				for range draws(1, 20) {
+					n := newNight(t, "duckdb")
+					cut := fault.Cut{Break: how, Reply: random.IntN(2) == 1, All: *soak && random.IntN(4) == 0}
+					cut.At = random.Int64N(map[bool]int64{true: answered, false: sent}[cut.Reply])
+					n.proxies[i].Break(cut)
+					var stderr bytes.Buffer
+					code, out := elt(t, n.dir, n.addr, &stderr, nil, "run")
+					if !slices.Contains([]int{exitOK, exitUnfinished, exitTryAgain}, code) {
+						t.Errorf("%+v: exit %d\n%s\n%s", cut, code, out, &stderr)
+					}
+					n.proxies[i].Heal()
+					n.whole(t, nil, "run")
+					n.wantLeft(t, fmt.Sprintf("after %+v", cut), want)
+				}
+			})
+		}
+	}
 }
 
 // failpoints are some calls, before or after they are made; in a soak before all,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,13 +127,25 @@ func (a *account) book(ctx context.Context, n int, lead time.Duration, back bloc
 	case b.Calls > 0:
 		return block{next: b.At.Add(-a.clock.Ahead), left: b.Calls, size: b.Calls, at: b.At}, nil
 	case b.Spent != nil:
-		return block{}, &waitError{until: b.Until.Add(-a.clock.Ahead), why: fmt.Sprintf("the budget of %d calls in %s is spent", b.Spent.Calls, b.Spent.Per)}
+		return block{}, &waitError{until: b.Until.Add(-a.clock.Ahead), why: fmt.Sprintf("the budget of %d calls in %s is spent", b.Spent.Calls, brief(b.Spent.Per))}
 	}
 	return block{}, &waitError{until: b.Until.Add(-a.clock.Ahead), why: silence}
 }
 
 // silence is why an account that asked for it is not called.
 const silence = "the destination asks to be left alone"
+
+// brief is d without the units that are zero at its end.
+func brief(d time.Duration) string {
+	text := d.String()
+	if d%time.Minute == 0 {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if d%time.Hour == 0 {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
 
 func (a *account) booking(n int, lead time.Duration, back block) state.Booking {
 	return state.Booking{

@@ -81,7 +81,7 @@ func TestSpentBudgetDefersTheRest(t *testing.T) {
 		if r.Acked != 6 || r.Deferred != 3 || w.dest.Calls() != 3 || r.Resume.Before(time.Now().Add(23*time.Hour)) {
 			t.Errorf("%+v after %d calls, want 6 acked by 3", r, w.dest.Calls())
 		}
-		if !strings.Contains(r.Problem, "the budget of 3 calls in 24h0m0s is spent until ") {
+		if !strings.Contains(r.Problem, "the budget of 3 calls in 24h is spent until ") {
 			t.Errorf("problem %q", r.Problem)
 		}
 		if r := w.mustRun(); r.Deferred != 3 || w.dest.Calls() != 3 {

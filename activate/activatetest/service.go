@@ -174,7 +174,9 @@ func (s *Service) handle(r *http.Request, body []byte, outage fake.Outage) fake.
 	default:
 		out = s.one(object, call.record)
 	}
-	s.replies[once] = out
+	if !slices.Contains([]fake.Outage{fake.HalfWritten, fake.HalfTold, fake.Silent, fake.SilentIdle}, outage) {
+		s.replies[once] = out // what was left out of a reply is not left out for ever
+	}
 	return out
 }
 

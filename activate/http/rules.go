@@ -37,10 +37,11 @@ func (d *destination) rows(c call, r httpx.Reply) ([]activate.Outcome, error) {
 		// that is missing says nothing, unless results are told beside it.
 		any = any || isList(failures) && rules.Results == nil
 	}
-	if !any && rules.Unlisted != "ok" {
+	takeRest := rules.Unlisted == "ok" && !list.stray
+	if !any && !takeRest {
 		return d.silent(c, r)
 	}
-	return d.settle(list.outcomes, c), nil
+	return d.settle(list.outcomes, c, takeRest), nil
 }
 
 // acknowledge takes a success of the whole call for that of its rows.
@@ -65,13 +66,13 @@ func (d *destination) silent(c call, r httpx.Reply) ([]activate.Outcome, error) 
 }
 
 // settle completes outcomes: rows that no entry tells of, and texts without secrets.
-func (d *destination) settle(outcomes []activate.Outcome, c call) []activate.Outcome {
+func (d *destination) settle(outcomes []activate.Outcome, c call, takeRest bool) []activate.Outcome {
 	for i := range outcomes {
 		o := &outcomes[i]
 		o.OpID = c.changes[i].OpID
 		switch {
 		case o.Status != "":
-		case d.sync.Outcome.Unlisted == "ok":
+		case takeRest:
 			o.Status = activate.Acked
 		default:
 			o.Status, o.Code, o.Message = activate.Unknown, "unlisted", "the reply tells nothing of this row"
@@ -87,6 +88,7 @@ type pairing struct {
 	outcomes []activate.Outcome // by row; a zero Status is no entry yet
 	index    map[string]int     // what entries hold -> row; -1: of several rows
 	holds    string             // what index was made of
+	stray    bool               // something failed, and it cannot be told what
 }
 
 // take pairs each entry of a list with its row. It reports whether one was
@@ -97,6 +99,7 @@ func (p *pairing) take(list any, rules *Entries, presence activate.Status) bool 
 		entries, ok = []any{one}, true
 	}
 	if !ok || rules.byPosition() && len(entries) != len(p.outcomes) {
+		p.stray = p.stray || list != nil
 		return false
 	}
 	paired := false
@@ -105,11 +108,12 @@ func (p *pairing) take(list any, rules *Entries, presence activate.Status) bool 
 		if !rules.byPosition() {
 			row = p.row(at(e, rules.By), or(rules.Holds, "op_id"))
 		}
+		o := rules.outcome(e, presence)
 		if row < 0 || row >= len(p.outcomes) {
+			p.stray = p.stray || o.Status != activate.Acked
 			continue
 		}
 		paired = true
-		o := rules.outcome(e, presence)
 		if before := p.outcomes[row].Status; before != "" && before != o.Status {
 			o = activate.Outcome{Status: activate.Unknown, Code: "ambiguous", Message: "the reply tells two things of this row"}
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"time"
+	_ "time/tzdata" // zones also where the machine has none
 
 	"elt/internal/retry"
 )

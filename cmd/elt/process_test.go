@@ -210,7 +210,7 @@ func secondSIGTERMCancelsTheRun(t *testing.T, engine string) {
 	if got := statuses(t, c, stepsQuery); !strings.Contains(got, "model:marts.people=interrupted sync:people=interrupted") {
 		t.Errorf("steps: %s", got)
 	}
-	c.wantTold(t, "interrupted marts.people: cut short", "readers still see", "elt run people marts.people")
+	c.wantTold(t, "interrupted marts.people: cut short", "readers still see", "to continue: elt retry")
 	if got := dump(t, c.dir, c.addr, "marts.people"); got != "no table\n" {
 		t.Errorf("a cancelled build left\n%s", got)
 	}

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"strings"
 
 	"elt/internal/event"
 )
@@ -10,12 +9,12 @@ import (
 // interrupted tells of the steps that a signal kept from ending: how far each
 // came, what readers see, and what to type to go on.
 func (p *Plain) interrupted() {
-	var names []string
+	none := true
 	for _, s := range p.failures {
 		if s.Status != event.Interrupted {
 			continue
 		}
-		names = append(names, s.Name)
+		none = false
 		what := "not started"
 		switch {
 		case s.Error != "" && s.Kind == "sync":
@@ -25,16 +24,10 @@ func (p *Plain) interrupted() {
 		}
 		fmt.Fprintf(p.w, "%-8s %s: %s\n", s.Status, s.Name, what)
 	}
-	if len(names) == 0 {
+	if none {
 		return
 	}
-	for _, s := range p.blocked {
-		names = append(names, s.Name)
-	}
-	if len(names) > 5 { // a run does again only what is due
-		names = nil
-	}
-	command := strings.Join(append([]string{"elt run"}, names...), " ")
+	command := "elt retry"
 	if p.target != "" && p.target != "dev" {
 		command += " --target " + p.target
 	}

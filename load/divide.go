@@ -119,7 +119,7 @@ func (d *Divided) keep(ctx context.Context, tx *warehouse.Tx, existing []warehou
 
 // inAny is the condition that a staged row lies in one of windows, of which
 // those that meet are one.
-func (d *Divided) inAny(windows []window.Window) (string, []any) {
+func (d *Divided) inAny(windows []window.Window, after int) (string, []any) {
 	var runs []window.Window
 	for _, w := range windows {
 		if n := len(runs); n > 0 && runs[n-1].End.Equal(w.Start) {
@@ -131,7 +131,7 @@ func (d *Divided) inAny(windows []window.Window) (string, []any) {
 	var conds []string
 	var args []any
 	for _, w := range runs {
-		cond, more := d.in(w, len(args))
+		cond, more := d.in(w, after+len(args))
 		conds, args = append(conds, "("+cond+")"), append(args, more...)
 	}
 	return "(" + strings.Join(conds, " OR ") + ")", args
@@ -164,7 +164,7 @@ func (d *Divided) supersede(ctx context.Context, tx *warehouse.Tx, windows []win
 	}
 	older := rowID(tx) + ` IN (SELECT _elt_row FROM (SELECT _elt_row, row_number() OVER (PARTITION BY ` + list(d.to.Key) + ` ORDER BY ` + order + `) AS _elt_rank FROM (SELECT ` +
 		rowID(tx) + ` AS _elt_row, * FROM ` + s.table.String() + `) AS x) AS r WHERE _elt_rank > 1)`
-	cond, args := d.inAny(windows)
+	cond, args := d.inAny(windows, 0)
 	elsewhere, err := tx.Exec(ctx, `DELETE FROM `+s.table.String()+` WHERE `+cond+` IS NOT TRUE AND `+older, args...)
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (d *Divided) supersede(ctx context.Context, tx *warehouse.Tx, windows []win
 // leaveOut takes the rows out of the stage that lie in no window.
 func (d *Divided) leaveOut(ctx context.Context, tx *warehouse.Tx, windows []window.Window) error {
 	s := d.staged
-	cond, args := d.inAny(windows)
+	cond, args := d.inAny(windows, 0)
 	n, err := tx.Exec(ctx, `DELETE FROM `+s.table.String()+` WHERE `+cond+` IS NOT TRUE`, args...)
 	s.rows -= n
 	s.read -= n
@@ -252,7 +252,8 @@ func (d *Divided) index(ctx context.Context, tx *warehouse.Tx, windows []window.
 	return nil
 }
 
-// Publish makes the table hold in w what the stage does, in tx.
+// Publish makes the table hold in w what the stage does, in tx. w may be several
+// windows that meet.
 func (d *Divided) Publish(ctx context.Context, tx *warehouse.Tx, w window.Window) (Result, error) {
 	to := d.to
 	to.Window = w

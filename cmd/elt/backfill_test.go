@@ -246,3 +246,51 @@ func (p *past) happens() {
 		p.t.Errorf("%v moved\n%s\nto\n%s", args, before, after)
 	}
 }
+
+// One window that fails does not keep the others from being done; the same
+// command does it again, and it alone, until the model's text or what it reads is
+// another.
+func TestABackfillGoesOnWhereItEnded(t *testing.T) {
+	for _, engine := range []string{"duckdb", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			p := newPast(t, engine, 1)
+			p.exec(`INSERT INTO orders VALUES (1, 10, '2026-03-01 12:00+01', 1), (2, 0, '2026-03-02 12:00+01', 2), (3, 30, '2026-03-03 12:00+01', 3)`)
+			p.write("models/marts/by_day.sql", `-- elt:
+--   materialized: incremental
+--   time: day
+select cast("at" as date) as day, cast(case when v = 0 then 'none' else '1' end as bigint) as total from shop.orders
+`)
+			past := []string{"run", "--backfill", "2026-03-01..2026-03-04", "shop.orders+"}
+			wants := func(code int, texts ...string) {
+				t.Helper()
+				got, out := p.elt(0, past...)
+				if got != code {
+					t.Fatalf("exit %d, want %d\n%s", got, code, out)
+				}
+				for _, text := range texts {
+					if !strings.Contains(out, text) {
+						t.Errorf("%q is not told:\n%s", text, out)
+					}
+				}
+			}
+			wants(exitFailed, "3 windows", "1 of 3 windows failed", "window 2026-03-02..2026-03-03")
+			wants(exitFailed, "3 windows done before", "1 of 1 windows failed")
+			p.exec(`UPDATE orders SET v = 1, ver = 4 WHERE id = 2`)
+			wants(exitFailed, "3 windows done before")
+			past = append(past, "--redo")
+			wants(exitOK, "3 windows", "3 rows")
+			past = past[:len(past)-1]
+			wants(exitOK, "3 windows done before", "0 rows")
+			p.write("models/marts/by_day.sql", `-- elt:
+--   materialized: incremental
+--   time: day
+select cast("at" as date) as day, cast(v as bigint) as total from shop.orders
+`)
+			wants(exitOK, "3 windows done before", "3 rows")
+			if got := fmt.Sprint(p.lines("shop.orders")); got != "[1|10|01 11|1 2|1|02 11|4 3|30|03 11|3]" {
+				t.Errorf("the orders are %s", got)
+			}
+		})
+	}
+}

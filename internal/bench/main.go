@@ -37,6 +37,7 @@ func pairs() []pair {
 		{"CSV → DuckDB, first load", "csv", "csv-limit"},
 		{"Parquet → DuckDB, first load", "parquet", "parquet-limit"},
 		{"Merge of a tenth of the rows", "merge", "merge-limit"},
+		{"Backfill of 30 days from CSV, beside one load of the same rows", "backfill", "backfill-limit"},
 		{"Diff of a sync, nothing changed, beside the bare join", "diff", "diff-limit"},
 		{"DuckDB → Postgres, first sync of a sixth of the rows, beside a bare COPY of the same in binary", "push", "push-limit"},
 		{"Sync of which 1 % has changed, beside the bare join and a bare upsert", "changes", "changes-limit"},

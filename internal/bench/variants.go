@@ -58,6 +58,11 @@ func runChild(ctx context.Context, variant, dir string, rows int64) error {
 			return fmt.Errorf("copy the synced warehouse: %w", err)
 		}
 	}
+	if strings.HasPrefix(variant, "backfill") {
+		if err := copyFile(filepath.Join(dir, "past.duckdb"), file); err != nil {
+			return fmt.Errorf("copy the loaded warehouse: %w", err)
+		}
+	}
 	if variant == "push" {
 		if err := copyFile(filepath.Join(dir, "push.duckdb"), file); err != nil {
 			return fmt.Errorf("copy the model to push: %w", err)
@@ -90,6 +95,10 @@ func run(ctx context.Context, variant, dir, file string, rows int64) (time.Durat
 		return elt(ctx, file, dir, parquet, scan.Parquet, load.Replace)
 	case "merge":
 		return elt(ctx, file, dir, delta, scan.Parquet, load.Merge)
+	case "backfill":
+		return backfill(ctx, file, dir, rows)
+	case "backfill-limit":
+		return loadPast(ctx, file, dir)
 	case "postgres":
 		return fromPostgres(ctx, file, dir, rows)
 	case "postgres-limit":
@@ -161,6 +170,9 @@ func prepare(ctx context.Context, dir string, rows int64) (time.Duration, error)
 	}
 	if err := prepareSync(ctx, dir, modelRows(rows)); err != nil {
 		return 0, fmt.Errorf("make the synced warehouse: %w", err)
+	}
+	if err := preparePast(ctx, dir, rows); err != nil {
+		return 0, fmt.Errorf("make the past: %w", err)
 	}
 	if err := errors.Join(preparePush(ctx, dir, pushedRows(rows)), prepareChanges(ctx, dir)); err != nil {
 		return 0, fmt.Errorf("make the rows to push: %w", err)

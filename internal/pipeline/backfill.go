@@ -202,38 +202,52 @@ func (p *Pipeline) windowRecord(name, fingerprint string, w window.Window, rows 
 }
 
 // eachWindow does the windows of a step one after the other, since they write one
-// table. One that fails is recorded, and the others go on; what may pass by
-// itself ends the try, and the next one begins where it ended.
-func (p *Pipeline) eachWindow(ctx context.Context, name string, todo []window.Window, do func(context.Context, window.Window) error) error {
+// table; those of one group are done together. What fails is recorded, and the
+// others go on; what may pass by itself ends the try, and the next one begins
+// where it ended.
+func (p *Pipeline) eachWindow(ctx context.Context, name string, groups [][]window.Window, do func(context.Context, []window.Window) error) error {
 	var first error
-	failed := 0
-	for _, w := range todo {
+	failed, all := 0, 0
+	for _, ws := range groups {
 		select {
 		case <-p.drain:
 			return scheduler.ErrInterrupted
 		default:
 		}
-		err := do(ctx, w)
+		all += len(ws)
+		err := do(ctx, ws)
 		if err == nil {
 			continue
 		}
 		if class, _ := retry.Of(err); ctx.Err() != nil || class == retry.Transient {
 			return err
 		}
-		failed++
+		failed += len(ws)
 		if first == nil {
-			first = fmt.Errorf("window %s: %w", p.days(w), err)
+			first = fmt.Errorf("window %s: %w", p.days(window.Window{Start: ws[0].Start, End: ws[len(ws)-1].End}), err)
 		}
-		r := p.windowRecord(name, "", w, 0)
-		if r.Status, r.Error = windowFailed, err.Error(); p.Redact != nil {
-			r.Error = p.Redact(r.Error)
-		}
-		if rerr := p.Store.RecordWindow(ctx, r); rerr != nil {
-			return errors.Join(first, rerr)
+		if err := p.recordFailed(ctx, name, ws, err); err != nil {
+			return errors.Join(first, err)
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d windows failed, the others are done; the same command does these again\nfirst: %w", failed, len(todo), first)
+		return fmt.Errorf("%d of %d windows failed, the others are done; the same command does these again\nfirst: %w", failed, all, first)
+	}
+	return nil
+}
+
+// recordFailed records why windows are not done.
+func (p *Pipeline) recordFailed(ctx context.Context, name string, ws []window.Window, cause error) error {
+	text := cause.Error()
+	if p.Redact != nil {
+		text = p.Redact(text)
+	}
+	for _, w := range ws {
+		r := p.windowRecord(name, "", w, 0)
+		r.Status, r.Error = windowFailed, text
+		if err := p.Store.RecordWindow(ctx, r); err != nil {
+			return err
+		}
 	}
 	return nil
 }

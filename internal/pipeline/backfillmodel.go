@@ -23,7 +23,12 @@ func (p *Pipeline) backfillModel(ctx context.Context, m *transform.Model) (res e
 	}
 	res.Note = windowNote(len(todo), len(all))
 	built := event.Count{Label: "rows"}
-	err = p.eachWindow(ctx, name, todo, func(ctx context.Context, w window.Window) error {
+	var alone [][]window.Window // a window is what the model's query is asked for
+	for _, w := range todo {
+		alone = append(alone, []window.Window{w})
+	}
+	err = p.eachWindow(ctx, name, alone, func(ctx context.Context, ws []window.Window) error {
+		w := ws[0]
 		done, err := transform.Build(ctx, p.DB, m, w, transform.BuildOptions{Now: p.Now,
 			Record: func(ctx context.Context, tx *warehouse.Tx, r transform.Result) error {
 				return p.Store.SaveWindow(ctx, tx, p.windowRecord(name, fingerprint(m), w, r.Rows))

@@ -98,11 +98,11 @@ func (l *loading) rebuild(ctx context.Context, todo []window.Window) (refused bo
 			return l.Store.SaveFindings(ctx, tx, l.record(l.judged))
 		})
 	}
-	return false, l.eachWindow(ctx, l.relation, todo, func(ctx context.Context, w window.Window) error {
+	return false, l.eachWindow(ctx, l.relation, divided.Groups(todo), func(ctx context.Context, ws []window.Window) error {
 		var done load.Result
 		err := l.DB.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
 			var err error
-			done, err = l.publishWindow(ctx, tx, divided, w, rejects)
+			done, err = l.publishWindows(ctx, tx, divided, ws, rejects)
 			return err
 		})
 		if err != nil {
@@ -119,9 +119,9 @@ func (l *loading) rebuild(ctx context.Context, todo []window.Window) (refused bo
 	})
 }
 
-// publishWindow runs inside Update.
-func (l *loading) publishWindow(ctx context.Context, tx *warehouse.Tx, d *load.Divided, w window.Window, rejects []scan.Reject) (load.Result, error) {
-	done, err := d.Publish(ctx, tx, w)
+// publishWindows publishes windows that meet; it runs inside Update.
+func (l *loading) publishWindows(ctx context.Context, tx *warehouse.Tx, d *load.Divided, ws []window.Window, rejects []scan.Reject) (load.Result, error) {
+	done, err := d.Publish(ctx, tx, window.Window{Start: ws[0].Start, End: ws[len(ws)-1].End})
 	if err != nil {
 		return done, err
 	}
@@ -139,7 +139,16 @@ func (l *loading) publishWindow(ctx context.Context, tx *warehouse.Tx, d *load.D
 	if err := l.Store.SaveRejects(ctx, tx, l.relation, l.loadID, l.RunID, rejects); err != nil {
 		return done, err
 	}
-	return done, l.Store.SaveWindow(ctx, tx, l.windowRecord(l.relation, "", w, done.Published))
+	counts, err := d.Count(ctx, tx, ws)
+	if err != nil {
+		return done, err
+	}
+	for i, w := range ws {
+		if err := l.Store.SaveWindow(ctx, tx, l.windowRecord(l.relation, "", w, counts[i])); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
 }
 
 // openWindow opens the scan of the rows of w. Times without a zone are read with

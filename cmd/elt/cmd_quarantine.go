@@ -33,6 +33,7 @@ func (a *app) cmdQuarantine() *cobra.Command {
 			return a.look(cmd.Context(), func(ctx context.Context, s *session) error { return a.quarantine(ctx, s, name, f) })
 		})
 	cmd.Args = atMostOne
+	cmd.AddCommand(a.cmdResolve())
 	addShowPII(cmd, &f.showPII)
 	cmd.Flags().IntVar(&f.limit, "limit", 100, "how many of each stream and sync")
 	cmd.Flags().BoolVar(&f.release, "release", false, "forget the rows of STREAM: they are mended or given up; send those of SYNC again")
@@ -138,12 +139,23 @@ func (a *app) notSent(ctx context.Context, s *session, sync *project.Sync, f qua
 	for _, r := range refused {
 		list = append(list, aside{of: r.Sync, at: r.FirstAt, place: r.Key, reason: strings.TrimSpace(r.Code + " " + r.Message), payload: r.Payload, destination: true})
 	}
+	unknown, err := s.store.UnknownRows(ctx, sync.Name, f.limit)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range unknown {
+		list = append(list, aside{of: sync.Name, at: r.At, place: r.Key, payload: r.Payload, destination: true,
+			reason: r.Action + " by run " + r.RunID + ": nobody knows whether it is there; say so: elt quarantine resolve " + sync.Name + " KEY --sent or --not-sent"})
+	}
 	for _, r := range invalid {
 		list = append(list, aside{of: sync.Name, place: r.Key, reason: r.Reason(), payload: r.Payload, destination: true})
 	}
 	if !f.showPII {
 		for i := range list {
-			list[i].place, list[i].payload = p.MaskPushed(sync, list[i].place), p.MaskPushed(sync, list[i].payload)
+			list[i].place = p.MaskPushed(sync, list[i].place)
+			if list[i].payload != "" { // a delete has none
+				list[i].payload = p.MaskPushed(sync, list[i].payload)
+			}
 		}
 	}
 	return list, nil

@@ -63,6 +63,19 @@ func (p *Pipeline) Explain(ctx context.Context, s *project.Sync, key string, lim
 	return x, err
 }
 
+// Resolve settles by hand the outcome of a key that is not known, and returns the key.
+func (p *Pipeline) Resolve(ctx context.Context, s *project.Sync, key string, sent bool) (string, error) {
+	sync, err := p.activation(s)
+	if err != nil {
+		return "", err
+	}
+	values, err := keyValues(sync, key)
+	if err != nil {
+		return "", err
+	}
+	return activate.Resolve(ctx, p.DB, p.Store, sync, values, sent)
+}
+
 // ErrKey means that a text does not name a key.
 var ErrKey = errors.New("the key cannot be read")
 

@@ -39,6 +39,29 @@ func (s *Store) RefusedRows(ctx context.Context, sync string, limit int) ([]Refu
 	return list, nil
 }
 
+// Unknown is a row that may be at the destination as it was sent, or may not.
+type Unknown struct {
+	Key     string // as a JSON object
+	Action  string
+	Payload string // as a JSON object; "" for a delete
+	RunID   string
+	At      time.Time
+}
+
+// UnknownRows lists the rows of sync whose last outcome is not known, newest first.
+func (s *Store) UnknownRows(ctx context.Context, sync string, limit int) ([]Unknown, error) {
+	var list []Unknown
+	err := s.each(ctx, s.db, `SELECT key_json, action, payload, run_id, prepared_at FROM `+Intents+`
+		WHERE project = $1 AND target = $2 AND sync = $3 AND state = 'UNKNOWN' ORDER BY prepared_at DESC, key_json LIMIT $4`, func(r rows.Row) error {
+		list = append(list, Unknown{Key: r.String(0), Action: r.String(1), Payload: r.String(2), RunID: r.String(3), At: r.Time(4)})
+		return nil
+	}, sync, some(limit))
+	if err != nil {
+		return nil, fmt.Errorf("list the rows of %s whose outcome is not known: %w", sync, err)
+	}
+	return list, nil
+}
+
 // ReleaseRefused lets the refused rows of sync be sent again by its next run,
 // and returns how many there are.
 func (s *Store) ReleaseRefused(ctx context.Context, sync string) (int64, error) {

@@ -1,0 +1,70 @@
+package activate_test
+
+import (
+	"errors"
+	"testing"
+
+	"elt/activate"
+	"elt/activate/activatetest"
+	"elt/internal/warehouse"
+	"elt/internal/warehouse/warehousetest"
+)
+
+// Where nobody can look what became of an operation, a person can say so: what was
+// sent is not sent again, and what was not is.
+func TestUnknownOutcomesAreResolvedByHand(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeUpsert, 10)
+		w.dest.Max.Replay = activate.Reconcile
+		w.model(map[int]string{1: "a", 2: "b"})
+		w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return activatetest.LoseReply }
+		w.mustRun()
+		w.dest.Fault = nil
+		if r := w.mustRun(); r.Unknown != 2 {
+			t.Errorf("%+v, want both blocked", r)
+		}
+		open, err := w.st.UnknownRows(t.Context(), "crm", 10)
+		if err != nil || len(open) != 2 || open[0].Payload == "" {
+			t.Errorf("unknown rows %+v, %v", open, err)
+		}
+		for key, sent := range map[string]bool{"1": true, "2": false} {
+			if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, []string{key}, sent); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, []string{"1"}, true); !errors.Is(err, activate.ErrNothingUnknown) {
+			t.Errorf("error %v, want ErrNothingUnknown", err)
+		}
+		calls := w.dest.Calls()
+		if r := w.mustRun(); r.Unchanged != 1 || r.Acked != 1 || w.dest.Calls() != calls+1 {
+			t.Errorf("%+v, want the one sent and the other left alone", r)
+		}
+		x, err := activate.Explain(t.Context(), db, w.st, w.sync, []string{"1"}, 10)
+		if err != nil || x.Class != "unchanged" || len(x.Sent) == 0 || x.Sent[0].Status != "resolved: sent" {
+			t.Errorf("explained %+v, %v", x, err)
+		}
+	})
+}
+
+// A refused payload stays refused while its key is away, and is tried again with
+// another mapping.
+func TestARefusedKeyGoesAndComesBack(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeMirror, 10)
+		w.dest.Reject = func(activate.Change) string { return "no" }
+		w.model(map[int]string{1: "bad"})
+		w.mustRun()
+		calls := w.dest.Calls()
+		w.model(map[int]string{})
+		w.mustRun()
+		w.model(map[int]string{1: "bad"})
+		if r := w.mustRun(); r.Rejected != 1 || w.dest.Calls() != calls {
+			t.Errorf("%+v after %d calls, want the row refused as before", r, w.dest.Calls()-calls)
+		}
+		w.sync.Fields[0].Theirs = "full_name"
+		w.dest.Reject = nil
+		if r := w.mustRun(); r.Acked != 1 {
+			t.Errorf("%+v, want it sent with the new mapping", r)
+		}
+	})
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"elt/activate"
+	"elt/internal/pipeline"
+)
+
+func (a *app) cmdResolve() *cobra.Command {
+	var sent, notSent bool
+	const short = "Say whether a row of a sync is at its destination, where nobody knows what became of the last try"
+	cmd := &cobra.Command{Use: "resolve SYNC KEY", Short: short, Example: "  elt quarantine resolve crm_contacts 4711 --sent",
+		Long: short + ".\n" + exitHelp(exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 || sent == notSent {
+				return usage("quarantine resolve takes a sync, a key, and --sent or --not-sent\n     see what is not known: elt quarantine")
+			}
+			return a.resolve(cmd.Context(), args[0], args[1], sent)
+		}}
+	cmd.Flags().BoolVar(&sent, "sent", false, "the last operation for the key is there: it is not sent again")
+	cmd.Flags().BoolVar(&notSent, "not-sent", false, "nothing of it is there: the next run sends what the model has then")
+	return cmd
+}
+
+func (a *app) resolve(ctx context.Context, name, key string, sent bool) (err error) {
+	s, err := a.open(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer func() { joinErr(&err, s.close()) }()
+	sync := s.project.Syncs[name]
+	if sync == nil {
+		return usage("no sync %q; see what there is: elt ls", name)
+	}
+	p := a.pipeline(s)
+	_, err = p.Resolve(ctx, sync, key, sent)
+	switch {
+	case errors.Is(err, pipeline.ErrKey), errors.Is(err, activate.ErrNoSuchKey), errors.Is(err, activate.ErrNothingUnknown):
+		return &exitError{code: exitUsage, err: err}
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(a.out, "%s: settled\n", name)
+	return nil
+}

@@ -182,6 +182,7 @@ func (p *Pipeline) planSync(ctx context.Context, name string, models map[string]
 	r := v.Result
 	line.Detail = fmt.Sprintf("%d read: %d unchanged, %d to send, %d invalid", r.Read, r.Unchanged, r.Deferred, r.Invalid)
 	line.Changes = v.Outline.Sends() > 0
+	line.Detail += p.forecast(s, sync, v)
 	return line, nil
 }
 

@@ -53,6 +53,7 @@ syncs:
     replay: idempotency-key
     batch: {rows: 2}
     outcome: {results: {at: results, by: op_id, status: status, ok: [updated], created: [created], rejected: [rejected]}}
+  looked: {model: marts.customers, to: api.looked, mode: insert, key: id, fields: {id: id, spent: spent}, lookup: {path: "/{object}/{id}", op_id: op_id, id: id}}
   table: {model: marts.customers, to: db.spent, mode: mirror, key: id, fields: {id: id, spent: spent}}
 `
 
@@ -142,7 +143,7 @@ func (n *night) left(t *testing.T) map[string]string {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, object := range []string{"customers", "days"} {
+	for _, object := range []string{"customers", "days", "looked"} {
 		var lines []string
 		for _, r := range n.api.Rows(object) {
 			lines = append(lines, r.Key+" "+r.Fields)

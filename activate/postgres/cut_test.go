@@ -31,7 +31,7 @@ func (w world) behind(t *testing.T) (*fault.Proxy, world) {
 		}
 	})
 	u.Host = p.Addr()
-	u.RawQuery += "&tcp_user_timeout=100&connect_timeout=1"
+	u.RawQuery += "&tcp_user_timeout=500&connect_timeout=1"
 	return p, world{u.String()}
 }
 

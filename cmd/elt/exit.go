@@ -62,10 +62,12 @@ func exitCode(err error) int {
 		return exitUsage
 	case warehouse.KindOf(err) == warehouse.KindLocked:
 		return exitLocked
-	case errors.Is(err, scheduler.ErrInterrupted), errors.Is(err, context.Canceled):
+	case errors.Is(err, scheduler.ErrInterrupted):
 		return exitInterrupted
-	case passing(err):
+	case passing(err): // also where a lock that was lost cancelled what it was for
 		return exitTryAgain
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
 	default:
 		return exitFailed
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"elt/internal/event"
 	"elt/internal/retry"
 	"elt/internal/warehouse"
+	"elt/scheduler"
 )
 
 func TestStatusExit(t *testing.T) {
@@ -42,6 +44,24 @@ func TestStatusExit(t *testing.T) {
 		}
 		if status, exit := statusExit(steps, c.failed); status != c.status || exit != c.exit {
 			t.Errorf("%v, %v: %s and %d, want %s and %d", c.steps, c.failed, status, exit, c.status, c.exit)
+		}
+	}
+}
+
+// A lock that is lost cancels what it was taken for; nobody has interrupted that.
+func TestALostLockIsNoInterruption(t *testing.T) {
+	t.Parallel()
+	lost := retry.AsTransient(errors.New("the connection that held the lock is lost"))
+	for _, c := range []struct {
+		err  error
+		exit int
+	}{
+		{fmt.Errorf("start: %w: %w", lost, context.Canceled), exitTryAgain},
+		{fmt.Errorf("start: %w: %w", scheduler.ErrInterrupted, lost), exitInterrupted},
+		{context.Canceled, exitInterrupted},
+	} {
+		if got := exitCode(c.err); got != c.exit {
+			t.Errorf("%v: exit %d, want %d", c.err, got, c.exit)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func drawn(t *testing.T) *rand.Rand {
 }
 
 // behindProxy is the address of a database behind a proxy, for somebody who asks
-// after 100 ms of silence.
+// after 500 ms of silence.
 func behindProxy(t *testing.T, addr string) (*fault.Proxy, string) {
 	t.Helper()
 	u, err := neturl.Parse(addr)
@@ -50,7 +50,7 @@ func behindProxy(t *testing.T, addr string) (*fault.Proxy, string) {
 	}
 	p := proxyTo(t, u.Host)
 	u.Host = p.Addr()
-	u.RawQuery += "&tcp_user_timeout=100&connect_timeout=1"
+	u.RawQuery += "&tcp_user_timeout=500&connect_timeout=1"
 	return p, u.String()
 }
 

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// connect makes a watched connection through a proxy; it asks after 100 ms.
+// connect makes a watched connection through a proxy; it asks after 500 ms.
 func connect(t *testing.T) (*fault.Proxy, *pgconn.PgConn) {
 	t.Helper()
 	url := testdb.URL(t)
@@ -42,7 +42,7 @@ func connect(t *testing.T) (*fault.Proxy, *pgconn.PgConn) {
 		t.Fatal(err)
 	}
 	u.Host = p.Addr()
-	u.RawQuery += "&tcp_user_timeout=100&connect_timeout=1"
+	u.RawQuery += "&tcp_user_timeout=500&connect_timeout=1"
 	config, err := pgconn.ParseConfig(u.String())
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func connect(t *testing.T) (*fault.Proxy, *pgconn.PgConn) {
 func TestAStatementThatWorksIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	_, pg := connect(t)
-	if _, err := pg.Exec(t.Context(), "SELECT pg_sleep(1)").ReadAll(); err != nil {
+	if _, err := pg.Exec(t.Context(), "SELECT pg_sleep(2)").ReadAll(); err != nil {
 		t.Error(err)
 	}
 }
@@ -85,7 +85,7 @@ func (s *slow) Read(b []byte) (int, error) {
 	s.rows = s.rows[1:]
 	pg, err := pgconn.Connect(s.t.Context(), testdb.URL(s.t))
 	if err == nil {
-		_, err = pg.Exec(s.t.Context(), "SELECT pg_sleep(0.6)").ReadAll()
+		_, err = pg.Exec(s.t.Context(), "SELECT pg_sleep(1.5)").ReadAll()
 		err = errors.Join(err, pg.Close(s.t.Context()))
 	}
 	return copy(b, row), err
@@ -163,7 +163,7 @@ func TestWhoListensIsLeftAlone(t *testing.T) {
 	resume := pgwatch.Idle(pg)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { listened <- pg.WaitForNotification(ctx) }()
-	if _, err := other.Exec(t.Context(), "SELECT pg_sleep(0.6)").ReadAll(); err != nil {
+	if _, err := other.Exec(t.Context(), "SELECT pg_sleep(1.5)").ReadAll(); err != nil {
 		t.Error(err)
 	}
 	cancel()

@@ -22,15 +22,15 @@ func (s *Store) Hold(ctx context.Context, id string) (release func(), err error)
 		return func() {}, nil
 	}
 	// The lease outlives ctx: a run that is cancelled still records its end.
-	leased, end := context.WithCancel(context.WithoutCancel(ctx))
-	uncancelled := context.AfterFunc(ctx, end)
+	leased, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	uncancelled := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
 	lost, free, err := s.db.Lock(leased, s.lease(id))
 	if err == nil && !uncancelled() {
 		free()
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		end()
+		end(nil)
 		return nil, err
 	}
 	ended := make(chan struct{})
@@ -42,7 +42,7 @@ func (s *Store) Hold(ctx context.Context, id string) (release func(), err error)
 			lost, free = s.holdAgain(leased, id)
 		}
 	}()
-	return sync.OnceFunc(func() { end(); <-ended }), nil
+	return sync.OnceFunc(func() { end(nil); <-ended }), nil
 }
 
 // holdAgain tries until it has the lease or ctx ends; then it returns nil.

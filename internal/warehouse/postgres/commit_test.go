@@ -34,7 +34,7 @@ func proxied(t *testing.T) (*fault.Proxy, string) {
 		}
 	})
 	u.Host = p.Addr()
-	u.RawQuery += "&tcp_user_timeout=100&connect_timeout=1"
+	u.RawQuery += "&tcp_user_timeout=500&connect_timeout=1"
 	return p, u.String()
 }
 

@@ -109,7 +109,7 @@ func (a *app) cmdValidate() *cobra.Command {
 // describe is the pipeline without a warehouse, for what reads files only. It
 // refuses syncs of models that do not exist.
 func (a *app) describe(s *session) (*pipeline.Pipeline, error) {
-	p := &pipeline.Pipeline{Project: s.project, Target: s.target, Graph: s.graph, Push: "fake"}
+	p := &pipeline.Pipeline{Project: s.project, Target: s.target, Graph: s.graph, Push: "fake", Destinations: a.destinations()}
 	return p, p.Validate()
 }
 

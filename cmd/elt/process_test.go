@@ -171,7 +171,7 @@ func sigtermDrainsTheRun(t *testing.T, engine string) {
 	if got, want := statuses(t, c, stepsQuery), "extract:shop.orders=ok extract:shop.people=ok model:marts.people=ok sync:people=interrupted"; got != want {
 		t.Errorf("steps: %s\nwant:  %s", got, want)
 	}
-	c.wantTold(t, "interrupted people: not started", "elt run people")
+	c.wantTold(t, "interrupted people: not started", "to continue: elt retry")
 	mustRun(t, c.dir, c.addr)
 }
 

@@ -268,7 +268,7 @@ func (p *Pipeline) Validate() error {
 			errs = append(errs, &project.Error{Pos: s.Pos, Msg: fmt.Sprintf("sync %s: unknown model %q", name, s.Model),
 				Expected: "schema.table of a model", Hint: yamlx.DidYouMean(s.Model, names)})
 		} else {
-			errs = append(append(errs, p.leaks(s)...), p.lacking(s)...)
+			errs = append(append(append(errs, p.leaks(s)...), p.lacking(s)...), p.undeliverable(s)...)
 		}
 	}
 	if _, err := Faults(p.Target); err != nil {

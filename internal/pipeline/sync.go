@@ -13,6 +13,7 @@ import (
 	"elt/internal/event"
 	"elt/internal/project"
 	"elt/internal/warehouse"
+	"elt/internal/yamlx"
 	"elt/transform"
 )
 
@@ -136,6 +137,24 @@ func destinationConfig(prj *project.Project, s *project.Sync) activate.Config {
 func Destination(kinds []activate.Kind, prj *project.Project, s *project.Sync) (activate.Kind, activate.Config, error) {
 	kind, err := (&Pipeline{Destinations: kinds}).destinationKind(s.Connection.Type)
 	return kind, destinationConfig(prj, s), err
+}
+
+// undeliverable are the mistakes of a sync that its destination can tell without
+// being called: a template that names no field of the key, a mode that it does not
+// have.
+func (p *Pipeline) undeliverable(s *project.Sync) project.Errors {
+	kind, cfg, err := Destination(p.Destinations, p.Project, s)
+	if err != nil || kind.Limits == nil { // a type of which only the stand-in is in this binary
+		return nil
+	}
+	limits, err := kind.Limits(cfg)
+	if err != nil {
+		return project.Errors{{Pos: s.Pos, Msg: fmt.Sprintf("sync %s: %v", s.Name, err)}}
+	}
+	if !slices.Contains(limits.Modes, s.Mode) {
+		return project.Errors{{Pos: s.Pos, Msg: fmt.Sprintf("sync %s: mode %s is not what %s takes as it is described", s.Name, s.Mode, s.To), Expected: yamlx.OneOf(limits.Modes)}}
+	}
+	return nil
 }
 
 func fieldsOf(s *project.Sync) []activate.Field {

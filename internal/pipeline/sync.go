@@ -143,8 +143,8 @@ func Destination(kinds []activate.Kind, prj *project.Project, s *project.Sync) (
 // being called: a template that names no field of the key, a mode that it does not
 // have.
 func (p *Pipeline) undeliverable(s *project.Sync) project.Errors {
-	kind, cfg, err := Destination(p.Destinations, p.Project, s)
-	if err != nil || kind.Limits == nil { // a type of which only the stand-in is in this binary
+	kind, cfg, _ := Destination(p.Destinations, p.Project, s)
+	if kind.Limits == nil { // also a type of which only the stand-in is in this binary
 		return nil
 	}
 	limits, err := kind.Limits(cfg)

@@ -13,25 +13,32 @@ import (
 	"elt/internal/secret"
 )
 
+// planFlags are the flags of elt plan.
+type planFlags struct {
+	selection
+	past     backfillFlags
+	rows     int
+	exitCode bool
+}
+
 func (a *app) cmdPlan() *cobra.Command {
-	var sel selection
-	var past backfillFlags
-	var exitCodeFlag bool
+	var f planFlags
 	cmd := command("day", "plan [SELECTOR…]", "Show what a run would do, and type-check every model; writes nothing (a new PostgreSQL warehouse gets its empty _elt)",
-		"elt plan\nelt plan marts.customers+ --exit-code", []int{exitOK, exitFailed, exitUsage, exitLocked, exitChange, exitTryAgain},
+		"elt plan\nelt plan marts.customers+ --exit-code\nelt plan sync:crm_contacts --rows 5", []int{exitOK, exitFailed, exitUsage, exitLocked, exitChange, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error {
-			return a.doPlan(cmd.Context(), sel, past, args, exitCodeFlag)
+			return a.doPlan(cmd.Context(), f, args)
 		})
-	sel.add(cmd)
-	past.add(cmd)
-	cmd.Flags().BoolVar(&exitCodeFlag, "exit-code", false,
+	f.add(cmd)
+	f.past.add(cmd)
+	cmd.Flags().IntVar(&f.rows, "rows", 0, "how many rows of each kind that a sync would push to show, field by field")
+	cmd.Flags().BoolVar(&f.exitCode, "exit-code", false,
 		"exit 10 when something would change: rows that are new at a source as far as that shows without reading it, a model that is new or whose text or columns changed, rows to push")
 	return cmd
 }
 
 // doPlan prints a line for every step, those that cannot be planned included, and
 // then what is wrong with these.
-func (a *app) doPlan(ctx context.Context, sel selection, past backfillFlags, args []string, exitCodeFlag bool) (err error) {
+func (a *app) doPlan(ctx context.Context, f planFlags, args []string) (err error) {
 	s, err := a.openPlan(ctx)
 	if err != nil {
 		return err
@@ -39,40 +46,42 @@ func (a *app) doPlan(ctx context.Context, sel selection, past backfillFlags, arg
 	defer func() { joinErr(&err, s.close()) }()
 	p := a.pipeline(s)
 	defer func() { joinErr(&err, p.Close()) }()
+	p.ShowRows = f.rows
 	a.tellNotActing(s)
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	steps, err := sel.steps(p, args)
+	steps, err := f.steps(p, args)
 	if err != nil {
 		return err
 	}
-	if err := past.apply(ctx, p, steps); err != nil {
+	if err := f.past.apply(ctx, p, steps); err != nil {
 		return err
 	}
 	lines, planErr := p.Plan(ctx, steps)
 	if ctx.Err() != nil {
 		return errors.Join(context.Cause(ctx), planErr)
 	}
-	changes, err := a.printPlan(lines)
+	changes, err := a.printPlan(p, lines)
 	switch {
 	case tryAgain(planErr) && err == nil:
 		return &exitError{code: exitTryAgain, err: planErr}
 	case planErr != nil || err != nil:
 		return &exitError{code: exitFailed, err: errors.Join(planErr, err)}
-	case exitCodeFlag && changes:
+	case f.exitCode && changes:
 		return &exitError{code: exitChange}
 	}
 	return nil
 }
 
-func (a *app) printPlan(lines []pipeline.Planned) (changes bool, err error) {
+func (a *app) printPlan(p *pipeline.Pipeline, lines []pipeline.Planned) (changes bool, err error) {
 	headings := []string{"kind", "name", "would", "detail"}
 	if a.flags.JSON {
 		headings = append(headings, "changes")
 	}
-	var table [][]any
+	var table, rows [][]any
 	for _, l := range lines {
+		rows = append(rows, a.changes(p, l.Name, l.Rows)...)
 		changes = changes || l.Changes
 		row := []any{l.Kind, l.Name, l.Would, l.Detail}
 		if a.flags.JSON {
@@ -80,7 +89,13 @@ func (a *app) printPlan(lines []pipeline.Planned) (changes bool, err error) {
 		}
 		table = append(table, row)
 	}
-	return changes, a.printValues(headings, table)
+	if err := a.printValues(headings, table); err != nil || len(rows) == 0 {
+		return changes, err
+	}
+	if !a.flags.JSON {
+		fmt.Fprintln(a.out)
+	}
+	return changes, a.printValues([]string{"sync", "what", "key", "field", "old", "new"}, rows)
 }
 
 // openPlan opens the project for a plan. A DuckDB file that does not exist is not

@@ -49,6 +49,7 @@ type Pipeline struct {
 	Now          time.Time // the run's clock
 	Push         string    // off, fake, live
 	FullRefresh  bool
+	ShowRows     int               // how many rows of each kind a plan of a sync tells
 	Backfill     *Backfill         // nil: the run is none
 	Approved     map[string]string // sync -> hash of the one plan that its guards let pass
 	Emit         func(event.Event) // nil: nobody listens

@@ -41,6 +41,7 @@ type Planned struct {
 	// are not those of its last build, rows to push. What cannot be told without
 	// reading the source does not count.
 	Changes bool
+	Rows    []activate.Shown // of a sync: some of the rows to push, of each kind
 }
 
 // unplanned is the line of a step whose error stands below.
@@ -175,7 +176,7 @@ func (p *Pipeline) planSync(ctx context.Context, name string, models map[string]
 			return line, nil
 		}
 	}
-	v, err := activate.NewPreview(ctx, p.DB, p.Store, sync, activate.PreviewOptions{})
+	v, err := activate.NewPreview(ctx, p.DB, p.Store, sync, activate.PreviewOptions{Samples: p.ShowRows})
 	if err != nil {
 		return line, err
 	}
@@ -183,6 +184,7 @@ func (p *Pipeline) planSync(ctx context.Context, name string, models map[string]
 	line.Detail = fmt.Sprintf("%d read: %d unchanged, %d to send, %d invalid", r.Read, r.Unchanged, r.Deferred, r.Invalid)
 	line.Changes = v.Outline.Sends() > 0
 	line.Detail += p.forecast(s, sync, v)
+	line.Rows = v.Rows
 	return line, nil
 }
 

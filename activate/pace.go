@@ -13,8 +13,8 @@ import (
 // that much is less than what headroom leaves out. A slot that is later than that
 // is lost, so that a pause is never made up for by a burst.
 const (
-	headroom = 0.01
-	lateness = 0.008
+	headroom = 0.015
+	lateness = 0.006
 	// ahead is for how long slots are booked at a time: at 2,000 calls a second
 	// that is four transactions a second, at a few calls one for each.
 	ahead = 250 * time.Millisecond

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +73,8 @@ func Explain(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync, 
 	}
 	var x Explanation
 	err := db.View(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		e := explaining{Plan: newPlan(db, st, sync), tx: tx, values: values, x: &x}
+		p := newPlan(db, st, sync)
+		e := explaining{Plan: p, tx: tx, values: p.arranged(sync.Key, values), x: &x}
 		for _, step := range []func(context.Context) error{e.identify, e.classify, e.current, e.ledger, e.refusal} {
 			if err := step(ctx); err != nil {
 				return err
@@ -92,6 +94,15 @@ type explaining struct {
 	values []string
 	hash   string
 	x      *Explanation
+}
+
+// arranged are the values of key columns in the order of the plan.
+func (p *Plan) arranged(columns, values []string) []string {
+	list := make([]string, len(values))
+	for i, column := range p.sync.Key {
+		list[i] = values[slices.Index(columns, column)]
+	}
+	return list
 }
 
 // identify finds the hash of the key, by the types that the model gives its columns.

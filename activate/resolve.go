@@ -29,7 +29,7 @@ func Resolve(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync, 
 	}
 	defer release()
 	err = db.Update(held, func(ctx context.Context, tx *warehouse.Tx) error {
-		e := explaining{Plan: p, tx: tx, values: values, x: &x}
+		e := explaining{Plan: p, tx: tx, values: p.arranged(sync.Key, values), x: &x}
 		if err := e.identify(ctx); err != nil {
 			return err
 		}

@@ -152,9 +152,15 @@ func (s Sync) validate() error {
 	return nil
 }
 
-// sorted is s with its fields by their names, the order of the payload hash.
+// sorted is s with its fields, and the columns of its key, by the destination's
+// names: in whatever order a project writes them, they are hashed alike.
 func (s Sync) sorted() Sync {
-	s.Fields = slices.Clone(s.Fields)
+	theirs := map[string]string{} // by our name
+	for i, name := range s.DestKey() {
+		theirs[s.Key[i]] = name
+	}
+	s.Key, s.Fields = slices.Clone(s.Key), slices.Clone(s.Fields)
+	slices.SortFunc(s.Key, func(a, b string) int { return cmp.Compare(theirs[a], theirs[b]) })
 	slices.SortFunc(s.Fields, func(a, b Field) int { return cmp.Compare(a.Theirs, b.Theirs) })
 	return s
 }

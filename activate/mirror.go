@@ -143,6 +143,31 @@ func (p *Plan) deletesWait(after int64) bool {
 	return after == p.adds && r.Unknown+r.Deferred+r.Gone.Unknown+r.Gone.Deferred > 0
 }
 
+// moved takes those of a page of deletes out whose row has another key now: the
+// destination has told one id for both, so that a delete by the old key would take
+// the row of the new one. There is nothing to delete, and the old key is forgotten.
+func (p *Plan) moved(ctx context.Context, list []row) (send []row, results []settled, err error) {
+	moved := map[int64]bool{}
+	err = warehouse.Each(ctx, p.db, `SELECT p.seq FROM `+p.table.String()+` AS p
+		WHERE p.seq >= $5 AND p.seq <= $6 AND p.class = 'remove' AND p.dest_id <> ''
+		AND EXISTS (SELECT 1 FROM `+state.Ledger+` AS l WHERE `+mine+` AND l.dest_id = p.dest_id AND l.key_hash <> p.key_hash
+			AND NOT EXISTS (SELECT 1 FROM `+p.table.String()+` AS r WHERE r.class IN ('remove', 'kept') AND r.key_hash = l.key_hash))`, func(r rows.Row) error {
+		moved[r.Int(0)] = true
+		return nil
+	}, p.id(list[0].seq, list[len(list)-1].seq)...)
+	if err != nil || len(moved) == 0 {
+		return list, nil, err
+	}
+	for _, r := range list {
+		if moved[r.seq] {
+			results = append(results, settled{seq: r.seq, status: Acked})
+		} else {
+			send = append(send, r)
+		}
+	}
+	return send, results, nil
+}
+
 // tally counts outcomes of a page.
 type tally struct {
 	here, gone map[Status]int64

@@ -104,8 +104,13 @@ func (p *Plan) begin(ctx context.Context, s *sender, number, after int64) (*shee
 // ready commits the intents of a page.
 func (p *Plan) ready(ctx context.Context, s *sender, sh *sheet) (err error) {
 	sh.send = sh.list
+	if sh.after >= p.adds {
+		if sh.send, sh.results, err = p.moved(ctx, sh.list); err != nil {
+			return fmt.Errorf("look for keys that moved: %w", err)
+		}
+	}
 	looks := s.limits.Replay == Reconcile
-	if looks {
+	if looks && sh.after < p.adds {
 		if sh.send, sh.results, err = p.resolve(ctx, s, sh.number, sh.list); err != nil {
 			return fmt.Errorf("resolve what is unknown: %w", err)
 		}

@@ -73,7 +73,7 @@ type Result struct {
 // not known. They are no rows of the model, so they have a balance of their own.
 type Gone struct {
 	Planned  int64
-	Deleted  int64 // acknowledged deletes
+	Deleted  int64 // acknowledged deletes, and keys that are forgotten since their row has another key now
 	Settled  int64 // what an earlier run may have done is known now; a mirror deletes it in its next run
 	Rejected int64 // refused now or before; the row stays there
 	Unknown  int64

@@ -115,9 +115,12 @@ type Connector struct {
 }
 
 // RefusedError is a call that the destination refused as a whole because of what
-// is in it. It did nothing. The engine halves the batch until it has found the
-// rows that are to blame, so that good rows are not held back by bad ones.
-type RefusedError struct{ Code, Message string }
+// is in it. It did nothing, unless InDoubt. The engine halves the batch until it has
+// found the rows that are to blame, so that good rows are not held back by bad ones.
+type RefusedError struct {
+	Code, Message string
+	InDoubt       bool // some of it may have been done: what is not sent again is unknown
+}
 
 func (e *RefusedError) Error() string { return e.Code + ": " + e.Message }
 

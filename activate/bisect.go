@@ -56,6 +56,11 @@ func (f *flight) deliver(ctx context.Context, at []int) (again []int) {
 	outcomes, err := f.s.call(ctx, changes)
 	var refused *RefusedError
 	if errors.As(err, &refused) {
+		if refused.InDoubt {
+			for _, n := range at {
+				f.results[n].status, f.results[n].doubt = Unknown, true
+			}
+		}
 		if half := len(at) / 2; half > 0 {
 			for _, n := range at { // told when sending stops before its half is sent
 				f.results[n].code, f.results[n].message = refused.Code, refused.Message
@@ -64,6 +69,9 @@ func (f *flight) deliver(ctx context.Context, at []int) (again []int) {
 			return append(again, f.deliver(ctx, at[half:])...)
 		}
 		outcomes = []Outcome{{OpID: changes[0].OpID, Status: Rejected, Code: refused.Code, Message: refused.Message}}
+		if refused.InDoubt {
+			outcomes[0].Status = Unknown
+		}
 	}
 	return f.note(ctx, at, outcomes)
 }

@@ -21,6 +21,24 @@ func (f folding) Push(ctx context.Context, b activate.Batch) ([]activate.Outcome
 	return f.Memory.Push(ctx, b)
 }
 
+// through runs once over a destination in front of that of the world.
+func (w *world) through(dest activate.Destination) activate.Result {
+	w.t.Helper()
+	plan, err := activate.NewPlan(w.t.Context(), w.db, w.st, w.sync)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r, err := plan.Push(w.t.Context(), activate.Connector{Destination: dest}, noWait)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := plan.Close(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	balanced(w.t, r)
+	return r
+}
+
 // A key that is written in another way is a new one here and the same one there:
 // its row is changed, and not deleted afterwards by its old key. One that is gone in
 // both ways is deleted.
@@ -30,17 +48,7 @@ func TestAKeyThatMovedIsNotDeleted(t *testing.T) {
 		w.sync.Key = []string{"name"}
 		run := func(want activate.Gone, left int) {
 			t.Helper()
-			plan, err := activate.NewPlan(t.Context(), w.db, w.st, w.sync)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r, err := plan.Push(t.Context(), activate.Connector{Destination: folding{w.dest}}, noWait)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := plan.Close(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			r := w.through(folding{w.dest})
 			if r.Gone != want || len(w.dest.Rows()) != left {
 				t.Errorf("%+v with %v there, want %+v and %d rows", r.Gone, w.dest.Rows(), want, left)
 			}

@@ -59,7 +59,7 @@ func (d *destination) acknowledge(c call, r httpx.Reply) ([]activate.Outcome, er
 // to find the rows that the service cannot deal with; else all of it is unknown.
 func (d *destination) silent(c call, r httpx.Reply) ([]activate.Outcome, error) {
 	if len(c.changes) > 1 && d.limits.Replay != activate.Reconcile {
-		return nil, &activate.RefusedError{Code: "silent", Message: fmt.Sprintf("%s answered %s without a result for any row", d.host, named(r.Status))}
+		return nil, &activate.RefusedError{Code: "silent", InDoubt: true, Message: fmt.Sprintf("%s answered %s without a result for any row", d.host, named(r.Status))}
 	}
 	return d.all(c, activate.Outcome{Status: activate.Unknown, Code: "silent",
 		Message: fmt.Sprintf("%s answered %s without a result for this row", d.host, named(r.Status))})

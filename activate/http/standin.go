@@ -2,6 +2,7 @@ package http
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -59,6 +60,7 @@ func arriving(a activate.Action, r route) inbound {
 		if i == 0 {
 			if u, err := url.Parse(text); err == nil {
 				u.Scheme, u.Host, u.User = "", "", nil
+				u.Path = cmp.Or(u.Path, "/") // a call of a host alone asks for that
 				text = u.String()
 			}
 		}

@@ -77,6 +77,7 @@ func TestStandInReadsTemplates(t *testing.T) {
 	for name, sync := range map[string]string{
 		"members":  `request: '{"data":{"id":{{key.id}},"attributes":{"v":{{fields.v}}},"ref":[{{op_id}}]}}'` + "\nreplay: idempotency-key",
 		"wrap":     `{batch: {rows: 5, wrap: '{"input":{"items":{{records}},"of":{{object}}}}'}, request: '{"id":{{key.id}},"do":{{action}},"values":{{fields}}}', replay: idempotent}`,
+		"the url":  `{path: /, replay: idempotent}`,
 		"in paths": `{method: PUT, path: '/v/{object}/{id}/set', request: '{{fields}}', actions: {delete: {path: '/v/{object}/{id}'}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,7 +3,7 @@
 //
 // # Evidence
 //
-// Without rules a 2xx acknowledges what the call held, and any other status none
+// Without rules a 2xx acknowledges what the call held, but 207, and any other status none
 // of it. With outcome.results or outcome.errors a 2xx says nothing by itself:
 // each row needs an entry that is paired with it by its position, or by what we
 // sent. A row that no entry tells of is unknown, unless outcome.unlisted says ok.

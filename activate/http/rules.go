@@ -3,6 +3,7 @@ package http
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,10 @@ import (
 func (d *destination) rows(c call, r httpx.Reply) ([]activate.Outcome, error) {
 	rules := d.sync.Outcome
 	if rules.Results == nil && rules.Errors == nil {
+		if r.Status == http.StatusMultiStatus && !among(rules.OK, r.Status) {
+			return nil, fmt.Errorf("%s: %s answered %s, which says something of each row, and the sync has no outcome.results or outcome.errors to read it by",
+				d.place(c), d.host, named(r.Status))
+		}
 		return d.acknowledge(c, r)
 	}
 	var body any

@@ -39,6 +39,8 @@ func TestRules(t *testing.T) {
 		{"a status to retry", "outcome: {ok: [202], retry: [409], rejected: [5xx]}", 409, ``, "later 0s"},
 		{"a status to reject", "outcome: {ok: [202], retry: [409], rejected: [5xx]}", 500, ``, "refused 500"},
 		{"a status that is not ok", "outcome: {ok: [202]}", 200, ``, "unknown"},
+		{"statuses of rows that nobody reads", "", 207, `{"results":[{"status":500}]}`, "unknown"},
+		{"statuses of rows that are good news", "outcome: {ok: [207]}", 207, ``, "acked acked acked"},
 		{"forbidden", "", 403, ``, "barred 403"},
 		{"no such object", "", 404, ``, "barred 404"},
 		{"not here", "", 405, ``, "barred 405"},

@@ -59,6 +59,9 @@ type Outcome struct {
 	Code    string        // machine-readable reason
 	Message string        // what the destination said, without secrets
 	After   time.Duration // Retry: not before
+	// Contested: rejected, but perhaps because an earlier try of the same operation
+	// is still under way. After a try of unknown outcome it tells nothing.
+	Contested bool
 }
 
 // ReplayClass says what may be done with an operation whose outcome is unknown.

@@ -83,15 +83,15 @@ func (f *flight) note(ctx context.Context, at []int, outcomes []Outcome) (again 
 	var after time.Duration
 	for i, n := range at {
 		o := outcomes[i]
-		switch o.Status {
+		if f.take(&f.results[n], o) {
+			again = append(again, n)
+			after = max(after, o.After)
+		}
+		switch f.results[n].status {
 		case Acked:
 			acked++
 		case Rejected:
 			rejected++
-		}
-		if f.take(&f.results[n], o) {
-			again = append(again, n)
-			after = max(after, o.After)
 		}
 	}
 	f.s.count(acked, rejected)
@@ -112,6 +112,10 @@ func (f *flight) take(r *settled, o Outcome) (again bool) {
 	case Acked:
 		r.status, r.destID, r.created, r.doubt = Acked, o.DestID, o.Created, false
 	case Rejected:
+		if r.doubt && o.Contested {
+			r.status = Unknown
+			return true
+		}
 		r.status = Rejected
 	case Retry:
 		r.status = statusDeferred

@@ -105,7 +105,12 @@ func (d *destination) refused(c call, r httpx.Reply) ([]activate.Outcome, error)
 	if d.sync.Outcome.Code != "" && decode(r.Body, &body) == nil {
 		code = or(shown(at(body, d.sync.Outcome.Code)), code)
 	}
-	return d.refuse(c, d.scrub.Text(code), d.scrub.Text(or(d.said(r), named(r.Status))))
+	list, err := d.refuse(c, d.scrub.Text(code), d.scrub.Text(or(d.said(r), named(r.Status))))
+	// So services also answer a key whose first call they are still busy with.
+	for i := range list {
+		list[i].Contested = r.Status == http.StatusConflict && d.limits.Replay == activate.IdempotencyKey
+	}
+	return list, err
 }
 
 // said is the service's own text: where outcome.message points, where most

@@ -37,10 +37,10 @@ func (p *Plan) diff(ctx context.Context, tx *warehouse.Tx, upgraded, oneSnapshot
 
 // compare is diff of the rows of src.
 func (p *Plan) compare(ctx context.Context, tx *warehouse.Tx, src source, upgraded, oneSnapshot bool) (difference, error) {
-	var err error
 	out := difference{args: p.id(p.sync.mapping(), p.opSalt()), read: -1, src: src}
 	look, where := sides{true, true, true}, ``
 	if oneSnapshot {
+		var err error
 		if out.read, look, err = p.look(ctx, tx, src); err != nil {
 			return difference{}, err
 		}
@@ -49,23 +49,24 @@ func (p *Plan) compare(ctx context.Context, tx *warehouse.Tx, src source, upgrad
 		}
 	}
 	d := tx.Dialect()
-	stableHash := d.StableHash(src.fields) + ` || '.' || $5`
+	key, payload, err := p.objects(d, src)
+	if err != nil {
+		return difference{}, err
+	}
 	same := `l.acked_hash = h.payload_hash`
 	switch {
 	case p.sync.once():
 		same = `true`
 	case upgraded:
-		same = `l.stable_hash = ` + stableHash
-	}
-	picked, err := p.picked(d, src, stableHash, upgraded)
-	if err != nil {
-		return difference{}, err
+		same = `l.stable_hash = ` + stableHash(payload)
 	}
 	out.query = `WITH src AS (` + src.query + `),
 	hashed AS (SELECT *, ` + src.keyHash(d) + ` AS key_hash,
 		` + d.RowHash(src.fieldNames()) + ` || '.' || $5 AS payload_hash FROM src),
 	` + look.classed(same) + `,
-	picked AS MATERIALIZED (` + picked + ` FROM classed` + where + `)
+	made AS (` + p.picked(key, payload, upgraded) + ` FROM classed` + where + `),
+	picked AS MATERIALIZED (SELECT class, op_id, key_hash, key_json, payload, payload_hash, ` + stableHash("payload") + ` AS stable_hash,
+		dest_id, ownership, prev_op_id, prev_payload, prev_payload_hash, prev_stable_hash, q_first_at, q_attempts, prev_action, gone FROM made)
 	SELECT CASE WHEN ` + sent + ` THEN row_number() OVER () END AS seq, * FROM picked`
 	return out, nil
 }
@@ -73,13 +74,15 @@ func (p *Plan) compare(ctx context.Context, tx *warehouse.Tx, src source, upgrad
 // sent selects the classes that go out.
 const sent = `class IN ('add', 'change', 'unknown')`
 
-// picked is the SELECT list of a plan without its numbers: those are given to
-// what is left, since the engine numbers rows with one thread.
-func (p *Plan) picked(d *warehouse.Dialect, src source, stableHash string, upgraded bool) (string, error) {
-	key, payload, err := p.objects(d, src)
-	if err != nil {
-		return "", err
-	}
+// stableHash is an expression of the hash that outlives an upgrade of the engine,
+// and NULL for NULL: that of the JSON that is sent. What it is the hash of is there
+// anyway; and where an engine spells a value in another way, something else is sent.
+func stableHash(payload string) string { return `md5(` + payload + `) || '.' || $5` }
+
+// picked is the SELECT list of a plan without its numbers, which are given to
+// what is left, since the engine numbers rows with one thread, and without the
+// hash of its payloads, so that the engine makes each of them once.
+func (p *Plan) picked(key, payload string, upgraded bool) string {
 	kept := `NULL`
 	if upgraded {
 		kept = `payload_hash`
@@ -91,8 +94,7 @@ func (p *Plan) picked(d *warehouse.Dialect, src source, stableHash string, upgra
 		CASE WHEN NOT ` + none + ` THEN ` + key + ` END AS key_json,
 		CASE WHEN ` + sent + ` THEN ` + payload + ` END AS payload,
 		CASE WHEN ` + none + ` THEN ` + kept + ` ELSE payload_hash END AS payload_hash,
-		CASE WHEN ` + sent + ` THEN ` + stableHash + ` END AS stable_hash,
-		dest_id, ownership, prev_op_id, prev_payload, prev_payload_hash, prev_stable_hash, q_first_at, q_attempts, prev_action, false AS gone`, nil
+		dest_id, ownership, prev_op_id, prev_payload, prev_payload_hash, prev_stable_hash, q_first_at, q_attempts, prev_action, false AS gone`
 }
 
 // objects are expressions of the JSON that a row is sent as: its key and its fields.

@@ -68,11 +68,15 @@ func jsonValue(engine, expr, typ string) string {
 	}
 }
 
+// formatTime spells a time. Infinity and years before our era, which no format has,
+// are the engine's own text.
 func formatTime(engine, expr, postgres, duckdb, suffix string) string {
+	text := `strftime(` + expr + `, ` + warehouse.Literal(duckdb) + `)`
 	if engine == "postgres" {
-		return `'"' || to_char(` + expr + `, ` + warehouse.Literal(postgres) + `) || '` + suffix + `"'`
+		text = `to_char(` + expr + `, ` + warehouse.Literal(postgres) + `)`
 	}
-	return `'"' || strftime(` + expr + `, ` + warehouse.Literal(duckdb) + `) || '` + suffix + `"'`
+	return `CASE WHEN isfinite(` + expr + `) AND extract(year FROM ` + expr + `) > 0 THEN '"' || ` + text + ` || '` + suffix + `"'
+		ELSE '"' || CAST(` + expr + ` AS text) || '"' END`
 }
 
 // kindOf sorts the types of both engines into those that JSON spells alike.

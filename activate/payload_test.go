@@ -25,10 +25,14 @@ func TestPayloadIsExact(t *testing.T) {
 		{`CAST('2026-01-02' AS date)`, "date", `"2026-01-02"`},
 		{`CAST('2026-01-02 03:04:05.000006' AS timestamp)`, "timestamp", `"2026-01-02T03:04:05.000006"`},
 		{`CAST('2026-01-02 03:04:05+02' AS timestamp with time zone)`, "timestamp with time zone", `"2026-01-02T01:04:05.000000Z"`},
+		{`CAST('infinity' AS timestamp)`, "timestamp", `"infinity"`},
+		{`CAST('-infinity' AS timestamp with time zone)`, "timestamp with time zone", `"-infinity"`},
+		{`CAST('infinity' AS date)`, "date", `"infinity"`},
 	}
 	own := map[string][]value{
 		"duckdb": {
 			{`170141183460469231731687303715884105727::hugeint`, "HUGEINT", `170141183460469231731687303715884105727`},
+			{`'0044-03-15 (BC)'::date`, "date", `"0044-03-15 (BC)"`},
 			{`'nan'::double`, "DOUBLE", `"nan"`},
 			{`'{"a": 1.10}'::json`, "JSON", `{"a": 1.10}`},
 			{`[1, 2]`, "INTEGER[]", `[1,2]`},
@@ -39,6 +43,8 @@ func TestPayloadIsExact(t *testing.T) {
 			{`'NaN'::numeric`, "numeric", `"NaN"`},
 			{`'-Infinity'::double precision`, "double precision", `"-Infinity"`},
 			{`'{"a": 1.10}'::jsonb`, "jsonb", `{"a": 1.10}`},
+			{`'0044-03-15 BC'::date`, "date", `"0044-03-15 BC"`},
+			{`'0044-03-15 12:00:00+00 BC'::timestamptz`, "timestamp with time zone", `"0044-03-15 12:00:00 BC"`},
 			{`ARRAY[1, 2]`, "integer[]", `[1,2]`},
 			{`'hello'::bytea`, "bytea", `"aGVsbG8="`},
 		},

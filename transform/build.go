@@ -20,6 +20,7 @@ import (
 type BuildOptions struct {
 	Now         time.Time // the run's clock
 	FullRefresh bool      // build an incremental model anew from all time
+	DueFrom     time.Time // where set: due is from here on, if the newest row of the table is later
 	// Verify judges what is about to be published: a table or view with all the
 	// columns of the model, not yet visible to anyone. For an incremental model it
 	// is the whole table as it will be. nil: no checks.

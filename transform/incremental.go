@@ -117,21 +117,12 @@ func (b *builder) keys(ctx context.Context, tx *warehouse.Tx, t warehouse.Table)
 // due is the window of a run that was given none: from the day of the newest
 // row, less lookback, to the end of the clock's day. Zero: the table is empty.
 func (b *builder) due(ctx context.Context, tx *warehouse.Tx) (window.Window, error) {
-	f, err := b.timeForm()
-	if err != nil {
-		return window.Window{}, b.judged(err)
-	}
-	var newest time.Time
-	err = warehouse.Each(ctx, tx, `SELECT max(`+warehouse.Quote(b.m.Time)+`) FROM `+b.m.Table.String(), func(r rows.Row) error {
-		newest = r.Time(0)
-		return nil
-	})
+	newest, err := b.newest(ctx, tx)
 	if err != nil || newest.IsZero() {
 		return window.Window{}, err
 	}
-	if f != formInstant { // the wall clock of the zone
-		y, m, d := newest.Date()
-		newest = time.Date(y, m, d, newest.Hour(), newest.Minute(), newest.Second(), newest.Nanosecond(), b.m.zone)
+	if due := b.opts.DueFrom; !due.IsZero() && due.Before(newest) {
+		newest = due
 	}
 	if newest.After(b.opts.Now) {
 		newest = b.opts.Now
@@ -141,6 +132,38 @@ func (b *builder) due(ctx context.Context, tx *warehouse.Tx) (window.Window, err
 		from = newest.In(b.m.zone).AddDate(0, 0, -int(b.m.Lookback/day))
 	}
 	return window.Window{Start: window.StartOfDay(from, b.m.zone).UTC(), End: nextDay(b.opts.Now, b.m.zone).UTC()}, nil
+}
+
+// newest is the time of the newest row of the table; zero: it has none.
+func (b *builder) newest(ctx context.Context, tx *warehouse.Tx) (newest time.Time, err error) {
+	f, err := b.timeForm()
+	if err != nil {
+		return newest, b.judged(err)
+	}
+	err = warehouse.Each(ctx, tx, `SELECT max(`+warehouse.Quote(b.m.Time)+`) FROM `+b.m.Table.String(), func(r rows.Row) error {
+		newest = r.Time(0)
+		return nil
+	})
+	if err == nil && !newest.IsZero() && f != formInstant { // the wall clock of the zone
+		y, m, d := newest.Date()
+		newest = time.Date(y, m, d, newest.Hour(), newest.Minute(), newest.Second(), newest.Nanosecond(), b.m.zone)
+	}
+	return newest, err
+}
+
+// Newest is the time of the newest row that the table of m, a model with a time
+// column, holds; zero when there is no such table, or it is empty.
+func Newest(ctx context.Context, tx *warehouse.Tx, m *Model) (time.Time, error) {
+	b := &builder{m: m}
+	var err error
+	if b.res.Columns, err = tx.Schema(ctx, m.Table); err != nil || len(b.res.Columns) == 0 {
+		return time.Time{}, err
+	}
+	newest, err := b.newest(ctx, tx)
+	if err != nil {
+		return newest, fmt.Errorf("find the newest row of %s: %w", m.FullName(), err)
+	}
+	return newest, nil
 }
 
 // timeForm is how values of the time column are written.

@@ -32,8 +32,9 @@ type Backfill struct {
 	// of one step take turns, since they write one table.
 	Parallel int
 
-	steps map[string]bool // that work by windows, of those selected
-	redo  map[string]bool // those that have not forgotten their windows yet
+	steps     map[string]bool // that work by windows, of those selected
+	unsettled map[string]bool // streams whose source could not be asked before the run
+	redo      map[string]bool // those that have not forgotten their windows yet
 }
 
 // ID names the backfill: the range as it was resolved, and how it was cut.
@@ -47,10 +48,10 @@ const (
 
 // PrepareBackfill settles which of steps work by windows, and refuses, before
 // anything is touched, those that are incremental and cannot. A source that
-// cannot be opened now is left to its step.
+// cannot be asked now is asked again by its step.
 func (p *Pipeline) PrepareBackfill(ctx context.Context, steps []scheduler.Step) error {
 	b := p.Backfill
-	b.steps, b.redo = map[string]bool{}, map[string]bool{}
+	b.steps, b.unsettled, b.redo = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	var errs project.Errors
 	for _, s := range steps {
 		windowed := false
@@ -65,7 +66,7 @@ func (p *Pipeline) PrepareBackfill(ctx context.Context, steps []scheduler.Step) 
 			} else if err != nil && ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			windowed = l != nil
+			windowed, b.unsettled[s.Name] = l != nil, err != nil
 		}
 		if windowed {
 			b.steps[s.Name], b.redo[s.Name] = true, b.Redo
@@ -123,7 +124,31 @@ func (l *loading) incremental() bool {
 
 // byWindows reports whether the backfill of this run, if it is one, does the step
 // window by window.
-func (p *Pipeline) byWindows(name string) bool { return p.Backfill != nil && p.Backfill.steps[name] }
+func (p *Pipeline) byWindows(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.Backfill != nil && p.Backfill.steps[name]
+}
+
+// settle is byWindows for a stream, once its source has said how it is read.
+func (p *Pipeline) settle(ctx context.Context, name string) (byWindows bool, err error) {
+	p.mu.Lock()
+	open := p.Backfill != nil && p.Backfill.unsettled[name]
+	p.mu.Unlock()
+	if !open {
+		return p.byWindows(name), nil
+	}
+	l, err := p.windowed(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.Backfill
+	delete(b.unsettled, name)
+	b.steps[name], b.redo[name] = l != nil, l != nil && b.Redo
+	return l != nil, nil
+}
 
 // windowsOf are all windows of a step, and how long each is: for a model, whose
 // rows may be of days, whole days.
@@ -161,7 +186,8 @@ func (p *Pipeline) todo(ctx context.Context, name, fingerprint string) (todo, al
 	return todo, all, nil
 }
 
-// above are the steps of the backfill that name is made of, through any number of models.
+// above are the steps that name is made of, through any number of models, in this
+// run or not: another one of the same backfill may have done their windows again.
 func (p *Pipeline) above(name string) []string {
 	var out []string
 	seen := map[string]bool{name: true}
@@ -170,9 +196,7 @@ func (p *Pipeline) above(name string) []string {
 			continue
 		}
 		seen[next[0]] = true
-		if p.Backfill.steps[next[0]] {
-			out = append(out, next[0])
-		}
+		out = append(out, next[0])
 		next = append(next, p.Graph.Needs(next[0])...)
 	}
 	return out
@@ -285,7 +309,7 @@ func (p *Pipeline) unselected(name string) []event.Warning {
 			continue
 		}
 		reads[m.FullName()] = true
-		if m.Windowed() && !p.Backfill.steps[m.FullName()] {
+		if m.Windowed() && !p.byWindows(m.FullName()) {
 			below = append(below, m.FullName())
 		}
 	}

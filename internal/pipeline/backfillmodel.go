@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"time"
 
 	"elt/internal/check"
 	"elt/internal/event"
@@ -22,6 +23,11 @@ func (p *Pipeline) backfillModel(ctx context.Context, m *transform.Model) (res e
 		return res, err
 	}
 	res.Note = windowNote(len(todo), len(all))
+	if len(todo) > 0 {
+		if err := p.keepDue(ctx, m); err != nil {
+			return res, err
+		}
+	}
 	built := event.Count{Label: "rows"}
 	var alone [][]window.Window // a window is what the model's query is asked for
 	for _, w := range todo {
@@ -76,4 +82,36 @@ func (p *Pipeline) judgeBackfilled(ctx context.Context, m *transform.Model) (fin
 		return p.Store.SaveFindings(ctx, tx, p.record(findings))
 	})
 	return findings, err
+}
+
+// unbuilt is from when a model is due that was never built but by a backfill.
+func unbuilt() time.Time { return time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC) }
+
+// keepDue notes from when the model is due before a backfill builds its rows: the
+// next run begins at the newest row, and must not take one of a backfill for it.
+func (p *Pipeline) keepDue(ctx context.Context, m *transform.Model) error {
+	due, err := p.Store.DueFrom(ctx, m.FullName())
+	if err != nil || !due.IsZero() {
+		return err
+	}
+	return p.DB.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
+		newest, err := transform.Newest(ctx, tx, m)
+		if err != nil {
+			return err
+		}
+		if newest.IsZero() {
+			newest = unbuilt()
+		}
+		return p.Store.SaveDueFrom(ctx, tx, m.FullName(), newest)
+	})
+}
+
+// due is from when m is due, where a backfill has built rows of it since its last
+// build; all says that everything is.
+func (p *Pipeline) due(ctx context.Context, m *transform.Model) (from time.Time, all bool, err error) {
+	if !m.Windowed() {
+		return from, false, nil
+	}
+	from, err = p.Store.DueFrom(ctx, m.FullName())
+	return from, from.Equal(unbuilt()), err
 }

@@ -21,8 +21,12 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 	var findings []check.Finding
 	var high time.Time
 	var late []event.Warning
+	due, all, err := p.due(ctx, m)
+	if err != nil {
+		return res, err
+	}
 	opts := transform.BuildOptions{
-		Now: p.Now, FullRefresh: p.FullRefresh,
+		Now: p.Now, FullRefresh: p.FullRefresh || all, DueFrom: due,
 		Verify: func(ctx context.Context, tx *warehouse.Tx, rel warehouse.Table) (err error) {
 			findings, high, err = p.judgeModel(ctx, tx, m, rel)
 			if err == nil && failed(findings) {
@@ -33,6 +37,11 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 		Record: func(ctx context.Context, tx *warehouse.Tx, r transform.Result) (err error) {
 			if m.Windowed() && w.IsZero() {
 				if late, err = p.late(ctx, tx, m, r.Window.Start); err != nil {
+					return err
+				}
+			}
+			if !due.IsZero() {
+				if err := p.Store.SaveDueFrom(ctx, tx, m.FullName(), time.Time{}); err != nil {
 					return err
 				}
 			}

@@ -143,7 +143,11 @@ func (p *Pipeline) extractStep(src *project.Source, st *project.Stream) schedule
 	return scheduler.Step{
 		Name: name, Kind: Extract, Needs: p.Graph.Needs(name), Windowed: true, Pool: "source:" + src.Name,
 		Run: func(ctx context.Context, _ window.Window) (event.Result, error) {
-			if p.byWindows(name) {
+			byWindows, err := p.settle(ctx, name)
+			if err != nil {
+				return event.Result{}, err
+			}
+			if byWindows {
 				return p.backfillStream(ctx, src, st)
 			}
 			return p.load(ctx, src, st)

@@ -35,6 +35,8 @@ func nightTables(engine string) []string {
 		// What a window of a backfill was done by, and what it published.
 		`ALTER TABLE _elt.windows ADD COLUMN IF NOT EXISTS fingerprint text`,
 		`ALTER TABLE _elt.windows ADD COLUMN IF NOT EXISTS row_count bigint`,
+		// From when a model is due, where a backfill has built rows beyond it.
+		`ALTER TABLE _elt.relation ADD COLUMN IF NOT EXISTS due_from timestamp with time zone`,
 	}
 	if engine == "postgres" {
 		list = append(list, `CREATE INDEX IF NOT EXISTS attempt_key ON _elt.attempt (project, target, sync, target_fp, key_hash)`)

@@ -72,3 +72,26 @@ func (s *Store) ForgetWindows(ctx context.Context, backfill, step string) error 
 	}
 	return nil
 }
+
+// DueFrom is from when a model is due, where windows of a backfill make its newest
+// row say nothing about that; zero: as its rows say.
+func (s *Store) DueFrom(ctx context.Context, model string) (due time.Time, err error) {
+	err = s.each(ctx, s.db, `SELECT due_from FROM _elt.relation WHERE project = $1 AND target = $2 AND relation = $3`, func(r rows.Row) error {
+		due = r.Time(0)
+		return nil
+	}, model)
+	if err != nil {
+		return due, fmt.Errorf("read from when %s is due: %w", model, err)
+	}
+	return due, nil
+}
+
+// SaveDueFrom records from when a model is due; zero: as its rows say.
+func (s *Store) SaveDueFrom(ctx context.Context, tx *warehouse.Tx, model string, due time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO _elt.relation (project, target, relation, due_from) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (project, target, relation) DO UPDATE SET due_from = excluded.due_from`, s.project, s.target, model, stamp(due))
+	if err != nil {
+		return fmt.Errorf("record from when %s is due: %w", model, err)
+	}
+	return nil
+}

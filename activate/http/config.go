@@ -31,6 +31,7 @@ const (
 // Connection is what elt.yaml says of a connection of type http.
 type Connection struct {
 	URL         secret.String            `yaml:"url" json:"url" jsonschema:"required,description=Where the API is: https://HOST/BASE; http:// only on this machine. Only the host is ever told"`
+	Account     string                   `yaml:"account,omitempty" json:"account,omitempty" jsonschema:"description=Name of the account where one url serves several that only their credentials tell apart: rates and what has been sent belong to it; the url and the username of auth when left out"`
 	Headers     map[string]secret.String `yaml:"headers,omitempty" json:"headers,omitempty" jsonschema:"description=Headers of every call"`
 	Auth        *Auth                    `yaml:"auth,omitempty" json:"auth,omitempty" jsonschema:"description=Credentials: bearer; or username and password"`
 	HMAC        *HMAC                    `yaml:"hmac,omitempty" json:"hmac,omitempty" jsonschema:"description=Sign each call with HMAC-SHA256 over its timestamp and a dot and its body"`

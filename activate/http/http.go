@@ -69,8 +69,9 @@ func Kind() activate.Kind {
 	}
 }
 
-// account is the host and a fingerprint of the path: the path of a hook is often
-// its password.
+// account is the host and a fingerprint of the path, which of a hook is often its
+// password, and the name that tells the accounts behind it apart. A token is none:
+// a new one leads to the same account.
 func account(connection any) string {
 	c, ok := connection.(*Connection)
 	if !ok {
@@ -84,6 +85,12 @@ func account(connection any) string {
 	if path := strings.Trim(u.EscapedPath(), "/"); path != "" {
 		sum := sha256.Sum256([]byte(path))
 		name += "/~" + hex.EncodeToString(sum[:4])
+	}
+	switch {
+	case c.Account != "":
+		name += " " + c.Account
+	case c.Auth != nil && c.Auth.Username != "":
+		name += " " + c.Auth.Username
 	}
 	return name
 }

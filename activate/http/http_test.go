@@ -322,4 +322,13 @@ func TestAccount(t *testing.T) {
 	if at("https://api.example.com/v1") == at("https://api.example.com/v2") {
 		t.Error("two paths are one account")
 	}
+	live := &http.Connection{URL: secret.New("https://api.example.com/v1"), Account: "live"}
+	if account(live) == at("https://api.example.com/v1") {
+		t.Error("an account with a name is that of the url")
+	}
+	one := &http.Connection{URL: live.URL, Auth: &http.Auth{Username: "AC1", Password: secret.New("p")}}
+	two := &http.Connection{URL: live.URL, Auth: &http.Auth{Username: "AC2", Password: secret.New("p")}}
+	if account(one) == account(two) {
+		t.Error("two users are one account")
+	}
 }

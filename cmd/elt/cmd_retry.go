@@ -216,21 +216,39 @@ func (a *app) asBefore(ctx context.Context, p *pipeline.Pipeline, r *retryPlan) 
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	if b := r.spec.Backfill; b != nil {
-		chunk := window.Span{N: 1, Unit: "d"}
-		if b.Chunk != "" {
-			var err error
-			if chunk, err = window.ParseSpan(b.Chunk); err != nil {
-				return fmt.Errorf("retry of run %s: %w", r.of.ID, err)
-			}
-		}
-		p.Backfill = &pipeline.Backfill{Range: window.Window{Start: b.From, End: b.To}, Chunk: chunk, Redo: b.Redo, Parallel: b.Parallel}
-		if err := p.PrepareBackfill(ctx, r.steps); err != nil {
+	if r.spec.Backfill != nil {
+		if err := r.backfill(ctx, p); err != nil {
 			return err
 		}
 	}
 	_, err := p.CheckModels(ctx, r.steps)
 	return err
+}
+
+// backfill makes the run of p the backfill that r retries. What that was to do
+// again is what had been done before it began.
+func (r *retryPlan) backfill(ctx context.Context, p *pipeline.Pipeline) error {
+	b := r.spec.Backfill
+	chunk := window.Span{N: 1, Unit: "d"}
+	if b.Chunk != "" {
+		var err error
+		if chunk, err = window.ParseSpan(b.Chunk); err != nil {
+			return fmt.Errorf("retry of run %s: %w", r.of.ID, err)
+		}
+	}
+	first := r.of
+	for first.RetryOf != "" {
+		before, found, err := p.Store.Run(ctx, first.RetryOf)
+		if err != nil {
+			return err
+		}
+		if !found {
+			break
+		}
+		first = before
+	}
+	p.Backfill = &pipeline.Backfill{Range: window.Window{Start: b.From, End: b.To}, Chunk: chunk, Redo: b.Redo, Before: first.StartedAt, Parallel: b.Parallel}
+	return p.PrepareBackfill(ctx, r.steps)
 }
 
 // again is the spec of the retry itself.

@@ -123,3 +123,20 @@ func TestABackfillOfASourceThatComesBack(t *testing.T) {
 	}
 	p.equal("after the backfill")
 }
+
+// An appended stream that had no rows when it was loaded has no past to read, and
+// keeps nobody from reading that of the others; what has come since is left to the
+// next load.
+func TestABackfillOfAnAppendedStreamWithoutRows(t *testing.T) {
+	p := newHandover(t, "duckdb")
+	p.orders(1)
+	p.must("run")
+	p.exec(`INSERT INTO log VALUES (1, '2026-03-01 12:00+01', 1)`)
+	p.must("run", "--backfill", "2026-03-01..2026-03-03")
+	if got := p.lines("shop.log"); len(got) > 0 {
+		t.Errorf("the log is %s", got)
+	}
+	p.must("run")
+	p.must("run", "--backfill", "2026-03-01..2026-03-03")
+	p.equal("after a run and a backfill")
+}

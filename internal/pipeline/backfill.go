@@ -28,6 +28,9 @@ type Backfill struct {
 	Range window.Window
 	Chunk window.Span
 	Redo  bool
+	// Before, where set, keeps Redo from what was done since: by the run that this
+	// one retries, and by retries of it.
+	Before time.Time
 	// Parallel is how many steps work at once; 0: as many as in any run. The windows
 	// of one step take turns, since they write one table.
 	Parallel int
@@ -99,10 +102,11 @@ func (p *Pipeline) windowed(ctx context.Context, name string) (*loading, error) 
 		return nil, mistake
 	}
 	if l.declared() == load.Append {
-		switch from, err := p.Store.Cursor(ctx, p.DB, name); {
-		case err != nil:
+		loads, err := p.Store.Loads(ctx, name, 1)
+		if err != nil {
 			return nil, err
-		case from == "":
+		}
+		if len(loads) == 0 {
 			mistake.Msg = name + " cannot be backfilled yet: it is appended and was never loaded, so that its first load would add the same rows again"
 			mistake.Expected = "a load"
 			mistake.Hint = "run it first: elt run " + name
@@ -210,7 +214,7 @@ func (p *Pipeline) again(ctx context.Context, name string) error {
 	if !due {
 		return nil
 	}
-	if err := p.Store.ForgetWindows(ctx, p.Backfill.ID(), name); err != nil {
+	if err := p.Store.ForgetWindows(ctx, p.Backfill.ID(), name, p.Backfill.Before); err != nil {
 		return err
 	}
 	p.mu.Lock()

@@ -55,6 +55,12 @@ func (p *Pipeline) backfillStream(ctx context.Context, src *project.Source, st *
 // rebuild reads and publishes windows. refused says that a check kept all of
 // them from being published.
 func (l *loading) rebuild(ctx context.Context, todo []window.Window) (refused bool, err error) {
+	if _, err := l.stream(ctx); err != nil {
+		return false, err
+	}
+	if from, err := l.Store.Cursor(ctx, l.DB, l.relation); err != nil || from == "" && l.declared() == load.Append {
+		return false, err // no load has brought a row yet: the next one brings all of them
+	}
 	sc, err := l.openWindow(ctx, window.Window{Start: todo[0].Start, End: todo[len(todo)-1].End})
 	if err != nil {
 		return false, err

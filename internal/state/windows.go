@@ -63,11 +63,13 @@ func (s *Store) Windows(ctx context.Context, backfill string) ([]WindowRecord, e
 }
 
 // ForgetWindows forgets what became of the windows of a step, so that the
-// backfill does them again.
-func (s *Store) ForgetWindows(ctx context.Context, backfill, step string) error {
-	err := s.update(ctx, `DELETE FROM _elt.windows WHERE project = $1 AND target = $2 AND backfill = $3 AND step = $4`,
-		s.project, s.target, backfill, step)
-	if err != nil {
+// backfill does them again: of those that ended before a time, or all if it is zero.
+func (s *Store) ForgetWindows(ctx context.Context, backfill, step string, before time.Time) error {
+	q, args := `DELETE FROM _elt.windows WHERE project = $1 AND target = $2 AND backfill = $3 AND step = $4`, []any{s.project, s.target, backfill, step}
+	if !before.IsZero() {
+		q, args = q+` AND ended_at < $5`, append(args, stamp(before))
+	}
+	if err := s.update(ctx, q, args...); err != nil {
 		return fmt.Errorf("forget the windows of %s: %w", step, err)
 	}
 	return nil

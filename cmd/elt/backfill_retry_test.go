@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"elt/internal/rows"
+	"elt/internal/warehouse"
+)
+
+// windowsDone are the windows that are done, with the run that did each and when.
+func (p *past) windowsDone() map[string]string {
+	p.t.Helper()
+	out := map[string]string{}
+	db := openAt(p.t, p.dir, p.addr)
+	defer func() {
+		if err := db.Close(); err != nil {
+			p.t.Fatal(err)
+		}
+	}()
+	err := warehouse.Each(p.t.Context(), db, `SELECT backfill || ' ' || step, window_start, run_id, ended_at FROM _elt.windows WHERE status = 'ok'`, func(r rows.Row) error {
+		out[r.String(0)+" "+r.Time(1).Format("02 15")] = r.String(2) + " " + r.Time(3).String()
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return out
+}
+
+// kept wants every window that was done by some of runs as it is in was.
+func (p *past) kept(was map[string]string, runs ...string) (n int) {
+	p.t.Helper()
+	now := p.windowsDone()
+	for w, by := range was {
+		for _, run := range runs {
+			if !strings.HasPrefix(by, run+" ") {
+				continue
+			}
+			if n++; now[w] != by {
+				p.t.Errorf("window %s was done by run %s, and again by %s", w, by, now[w])
+			}
+		}
+	}
+	return n
+}
+
+// lastRun is the id of the last run.
+func (p *past) lastRun() (id string) {
+	p.t.Helper()
+	db := openAt(p.t, p.dir, p.addr)
+	err := warehouse.Each(p.t.Context(), db, `SELECT id FROM _elt.run ORDER BY started_at DESC LIMIT 1`, func(r rows.Row) error {
+		id = strings.Clone(r.String(0))
+		return nil
+	})
+	if cerr := db.Close(); err != nil || cerr != nil {
+		p.t.Fatal(err, cerr)
+	}
+	return id
+}
+
+// calls are how many calls of the warehouse a command line makes that ends well.
+func (p *past) calls(args ...string) (n int) {
+	p.t.Helper()
+	var stderr bytes.Buffer
+	code, out := elt(p.t, p.dir, p.addr, &stderr, hooked(func(call int, _ string, _ bool) error {
+		n = max(n, call)
+		return nil
+	}), args...)
+	if code != exitOK {
+		p.t.Fatalf("elt %s: exit %d\n%s\n%s", strings.Join(args, " "), code, out, &stderr)
+	}
+	return n
+}
+
+// A retry of a backfill goes on where it ended, and does no window again that it
+// had done, also when the backfill was asked to do all of them again, and when the
+// retry dies and is retried itself.
+func TestRetryOfABackfill(t *testing.T) { onBoth(t, retryOfABackfill) }
+
+func retryOfABackfill(t *testing.T, engine string) {
+	p := newHandover(t, engine)
+	p.orders(1, 2, 3, 4, 5, 6, 7, 8, 9)
+	p.must("run")
+	past := []string{"run", "--backfill", "2026-03-01..2026-03-10", "--redo", "--threads", "1"}
+	calls := p.calls(past...)
+	kept := 0
+	for i, dies := range []int{calls * 6 / 10, calls * 8 / 10} {
+		p.exec(fmt.Sprintf(`UPDATE orders SET v = v + 1, ver = ver + %d`, 100*(i+1)))
+		before := p.lastRun()
+		if code, out := p.elt(dies, past...); code == exitOK {
+			t.Fatalf("did not die at call %d\n%s", dies, out)
+		}
+		first, done := p.lastRun(), p.windowsDone()
+		if first == before {
+			t.Fatalf("no run was recorded before call %d of %d", dies, calls)
+		}
+		code, out := p.elt(calls/2, "retry", "--threads", "1")
+		kept += p.kept(done, first)
+		if code != exitOK {
+			second, done := p.lastRun(), p.windowsDone()
+			out += p.must("retry")
+			p.kept(done, first, second)
+		}
+		if !strings.Contains(out, "retry of run "+first) {
+			t.Errorf("the run that died is not retried:\n%s", out)
+		}
+		for w, by := range p.windowsDone() {
+			if strings.HasPrefix(by, before+" ") {
+				t.Errorf("window %s is still as run %s left it", w, by)
+			}
+		}
+		p.must("run")
+		p.equal("after the retry and a run")
+	}
+	if kept < 5 {
+		t.Errorf("only %d windows were done when the runs died", kept)
+	}
+}

@@ -81,8 +81,13 @@ type Limits struct {
 	Rates       []Rate // each holds for the account as a whole; none: no limit
 	Concurrency int    // most calls side by side; 0: 1
 	Replay      ReplayClass
+	Looks       bool     // rows whose outcome is unknown can be looked for: there is a [Lookup]
 	Modes       []string // modes that it supports: upsert, update, insert, append, mirror
 }
+
+// Settles reports whether a later run finds out by itself what became of an
+// operation whose outcome is unknown; else somebody has to say so.
+func (l Limits) Settles() bool { return l.Replay != Reconcile || l.Looks }
 
 // Rate is the most calls that an account takes in any interval of a length.
 type Rate struct {

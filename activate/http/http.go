@@ -205,7 +205,7 @@ func (d *destination) route(a Action, base *url.URL, key []string) (route, error
 
 // declared are the limits that connection and sync say.
 func (d *destination) declared(key []string) activate.Limits {
-	l := activate.Limits{BatchRows: 1, Concurrency: d.conn.Concurrency, Replay: activate.ReplayClass(d.sync.Replay), Modes: []string{
+	l := activate.Limits{BatchRows: 1, Concurrency: d.conn.Concurrency, Replay: activate.ReplayClass(d.sync.Replay), Looks: d.sync.Lookup != nil, Modes: []string{
 		activate.ModeUpsert, activate.ModeUpdate, activate.ModeInsert, activate.ModeAppend,
 	}}
 	if l.Concurrency == 0 {

@@ -291,6 +291,9 @@ func withoutIDs(s string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
+// standIn is where a stand-in listens, on a port that was free.
+var standIn = regexp.MustCompile(`\b127\.0\.0\.1:\d{5}\b`)
+
 // volatile is what differs from load to load and from engine to engine in what
 // a failed run tells: elt's own columns, and how many parts a scan has.
 var volatile = regexp.MustCompile(`,"_elt_load_id":"[^"]*","_elt_loaded_at":"[^"]*"|part \d+ of \d+: `)
@@ -306,5 +309,5 @@ func timeless(s string) string {
 func withoutVolatile(s string) string { return volatile.ReplaceAllString(s, "") }
 
 func scrub(s, dir, addr string) string {
-	return strings.NewReplacer(addr, "WAREHOUSE", dir, "PROJECT").Replace(s)
+	return standIn.ReplaceAllString(strings.NewReplacer(addr, "WAREHOUSE", dir, "PROJECT").Replace(s), "127.0.0.1:PORT")
 }

@@ -62,14 +62,14 @@ func (a *app) explain(ctx context.Context, s *session, name, key string, f expla
 		return document(text)
 	}
 	if a.flags.JSON {
-		return a.explainJSON(sync, x, mask)
+		return a.explainJSON(sync, x, verdict(x, sync, p.Settles(sync)), mask)
 	}
-	a.explainText(s, sync, x, mask)
+	a.explainText(s, sync, x, verdict(x, sync, p.Settles(sync)), mask)
 	return nil
 }
 
 // verdict says in words what a class of a plan means for a key.
-func verdict(x pipeline.Explained, sync *project.Sync) string {
+func verdict(x pipeline.Explained, sync *project.Sync, settles bool) string {
 	switch x.Class {
 	case "null_key":
 		return "NULL in the key: not sent"
@@ -80,6 +80,9 @@ func verdict(x pipeline.Explained, sync *project.Sync) string {
 	case "rejected":
 		return "refused: not sent again before its payload changes, or elt quarantine " + sync.Name + " --release"
 	case "unknown":
+		if !settles {
+			return "the outcome of the last try is not known: say whether it is there with elt quarantine resolve " + sync.Name + " KEY --sent or --not-sent"
+		}
 		return "the outcome of the last try is not known: the next run settles it"
 	case "add":
 		return "new: the next run sends it"
@@ -100,7 +103,7 @@ func verdict(x pipeline.Explained, sync *project.Sync) string {
 	}
 }
 
-func (a *app) explainText(s *session, sync *project.Sync, x pipeline.Explained, mask func(string) any) {
+func (a *app) explainText(s *session, sync *project.Sync, x pipeline.Explained, verdict string, mask func(string) any) {
 	at := func(t time.Time) string { return t.In(s.project.Timezone).Format("2006-01-02 15:04:05") }
 	line := func(format string, args ...any) {
 		fmt.Fprintln(a.out, report.Visible(fmt.Sprintf(format, args...), ""))
@@ -111,7 +114,7 @@ func (a *app) explainText(s *session, sync *project.Sync, x pipeline.Explained, 
 		}
 		return fmt.Sprint(v)
 	}
-	line("%s %s to %s: %s", sync.Name, text(mask(x.Key)), sync.To, verdict(x, sync))
+	line("%s %s to %s: %s", sync.Name, text(mask(x.Key)), sync.To, verdict)
 	if x.Held != "" {
 		line("  the sync is held: %s", x.Held)
 	}
@@ -167,7 +170,7 @@ func why(t activate.Attempt) string {
 	return "  " + text
 }
 
-func (a *app) explainJSON(sync *project.Sync, x pipeline.Explained, mask func(string) any) error {
+func (a *app) explainJSON(sync *project.Sync, x pipeline.Explained, verdict string, mask func(string) any) error {
 	type sent struct {
 		activate.Attempt
 		Payload any `json:"payload"`
@@ -189,7 +192,7 @@ func (a *app) explainJSON(sync *project.Sync, x pipeline.Explained, mask func(st
 		Sent    []sent                 `json:"sent"`
 		From    []pipeline.SourceRows  `json:"from"`
 		Lost    []string               `json:"not_followed"`
-	}{Sync: sync.Name, Key: mask(x.Key), Class: x.Class, Verdict: verdict(x, sync), Held: x.Held, Acked: x.Acked, Refused: x.Block, From: x.Sources, Lost: x.Lost}
+	}{Sync: sync.Name, Key: mask(x.Key), Class: x.Class, Verdict: verdict, Held: x.Held, Acked: x.Acked, Refused: x.Block, From: x.Sources, Lost: x.Lost}
 	for _, r := range x.Rows {
 		out.Rows = append(out.Rows, mask(r))
 	}

@@ -143,9 +143,13 @@ func (a *app) notSent(ctx context.Context, s *session, sync *project.Sync, f qua
 	if err != nil {
 		return nil, err
 	}
+	what := "; the next run finds out"
+	if !p.Settles(sync) {
+		what = "; say so: elt quarantine resolve " + sync.Name + " KEY --sent or --not-sent"
+	}
 	for _, r := range unknown {
 		list = append(list, aside{of: sync.Name, at: r.At, place: r.Key, payload: r.Payload, destination: true,
-			reason: r.Action + " by run " + r.RunID + ": nobody knows whether it is there; say so: elt quarantine resolve " + sync.Name + " KEY --sent or --not-sent"})
+			reason: r.Action + " by run " + r.RunID + ": nobody knows whether it is there" + what})
 	}
 	for _, r := range invalid {
 		list = append(list, aside{of: sync.Name, place: r.Key, reason: r.Reason(), payload: r.Payload, destination: true})

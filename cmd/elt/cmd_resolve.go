@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -35,16 +37,20 @@ func (a *app) resolve(ctx context.Context, name, key string, sent bool) (err err
 	defer func() { joinErr(&err, s.close()) }()
 	sync := s.project.Syncs[name]
 	if sync == nil {
-		return usage("no sync %q; see what there is: elt ls", name)
+		return usage("no sync %q; %ssee what there is: elt ls", name, meant(name, slices.Sorted(maps.Keys(s.project.Syncs))))
 	}
 	p := a.pipeline(s)
-	_, err = p.Resolve(ctx, sync, key, sent)
+	row, err := p.Resolve(ctx, sync, key, sent)
 	switch {
 	case errors.Is(err, pipeline.ErrKey), errors.Is(err, activate.ErrNoSuchKey), errors.Is(err, activate.ErrNothingUnknown):
 		return &exitError{code: exitUsage, err: err}
 	case err != nil:
 		return err
 	}
-	fmt.Fprintf(a.out, "%s: settled\n", name)
+	what := "as there: it is not sent again before it changes"
+	if !sent {
+		what = "as not there: the next run sends what the model has then"
+	}
+	fmt.Fprintf(a.out, "%s: %s settled %s\n", name, p.MaskPushed(sync, row), what)
 	return nil
 }

@@ -62,7 +62,13 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if done.Barred != nil {
 		done.Problem = "" // it is the step's error
 	}
-	return told(s, p.maskKeys(s, done), invalid), done.Barred
+	res = told(s, p.maskKeys(s, done), invalid)
+	doubts, err := p.doubts(ctx, s, done)
+	if err != nil {
+		return res, err
+	}
+	res.Warnings = append(res.Warnings, doubts...)
+	return res, done.Barred
 }
 
 // Invalid lists up to limit rows of the model of a sync, as it stands now, that

@@ -46,14 +46,18 @@ type Unknown struct {
 	Payload string // as a JSON object; "" for a delete
 	RunID   string
 	At      time.Time
+	Why     string // what the last try said; "" when it is not recorded
 }
 
 // UnknownRows lists the rows of sync whose last outcome is not known, newest first.
 func (s *Store) UnknownRows(ctx context.Context, sync string, limit int) ([]Unknown, error) {
 	var list []Unknown
-	err := s.each(ctx, s.db, `SELECT key_json, action, payload, run_id, prepared_at FROM `+Intents+`
+	err := s.each(ctx, s.db, `SELECT key_json, action, payload, run_id, prepared_at,
+			coalesce((SELECT max(a.message) FROM `+Attempts+` AS a WHERE a.project = $1 AND a.target = $2 AND a.sync = $3
+				AND a.op_id = i.op_id AND a.run_id = i.run_id AND a.status = 'unknown'), '')
+		FROM `+Intents+` AS i
 		WHERE project = $1 AND target = $2 AND sync = $3 AND state = 'UNKNOWN' ORDER BY prepared_at DESC, key_json LIMIT $4`, func(r rows.Row) error {
-		list = append(list, Unknown{Key: r.String(0), Action: r.String(1), Payload: r.String(2), RunID: r.String(3), At: r.Time(4)})
+		list = append(list, Unknown{Key: r.String(0), Action: r.String(1), Payload: r.String(2), RunID: r.String(3), At: r.Time(4), Why: r.String(5)})
 		return nil
 	}, sync, some(limit))
 	if err != nil {

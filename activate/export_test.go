@@ -32,6 +32,3 @@ func (p *Pacer) Take(ctx context.Context) error { return p.p.take(ctx, Options{}
 
 // Close is close.
 func (p *Pacer) Close() { p.p.close() }
-
-// SmallPages makes pages of n rows.
-func (p *Plan) SmallPages(n int) { p.few = int64(n) }

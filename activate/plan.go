@@ -15,7 +15,8 @@ import (
 
 // Plan is the difference between a model and what its destination has
 // acknowledged, kept in a table of the warehouse so that retries see one stable
-// input. It holds the lease on its sync until Close.
+// input. It holds the lease on its sync until Close, or the end of the context
+// that it was made with.
 type Plan struct {
 	db      *warehouse.DB
 	store   *state.Store
@@ -30,6 +31,7 @@ type Plan struct {
 	result  Result
 	outline Outline
 	held    func()
+	lease   context.Context // ends when the lock is lost
 	pushed  bool
 	few     int64 // rows in a page; 0: as many as the limits of the destination suggest
 	// definite: a refusal also settles what an earlier try with the same
@@ -70,8 +72,9 @@ func NewPlan(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync) 
 	if err != nil {
 		return nil, fmt.Errorf("sync %s: %w", sync.Name, err)
 	}
-	p.held = release
+	p.held, p.lease = release, held
 	if err := p.make(held); err != nil {
+		err = p.blame(ctx, err)
 		release()
 		return nil, fmt.Errorf("plan sync %s: %w", sync.Name, err)
 	}

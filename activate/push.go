@@ -9,6 +9,7 @@ import (
 
 	"elt/internal/retry"
 	"elt/internal/rows"
+	"elt/internal/state"
 	"elt/internal/warehouse"
 )
 
@@ -18,6 +19,9 @@ type Options struct {
 	// MaxWait is the longest wait that a destination may ask for, else what is left
 	// is deferred; 0: 30 s. Waits for the next call that a rate allows are not counted.
 	MaxWait time.Duration
+	// PageRows is how many rows are prepared and settled at a time; 0: as many as
+	// the limits of the destination suggest.
+	PageRows int
 	// Drain is closed when no more calls should begin: what is left is deferred. nil:
 	// never.
 	Drain <-chan struct{}
@@ -82,21 +86,24 @@ type row struct {
 //
 // The error is nil when everything was accounted for, whatever the destination
 // said: the Result tells, also that it takes nothing at all (Barred). A plan is
-// pushed once. After ctx ends, what was answered is settled, the rest is deferred,
-// and the cause is returned with the Result so far.
+// pushed once. After ctx ends, or the lease is lost, what was answered is settled,
+// the rest is deferred, and the cause is returned with the Result so far.
 func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, error) {
 	limits := conn.Destination.Limits()
 	if err := p.accepts(limits); err != nil {
 		return p.result, err
 	}
 	p.pushed = true
+	p.few = int64(opts.PageRows)
+	ctx, done := p.leased(ctx)
+	defer done()
 	p.definite = p.sync.once() || limits.Replay == IdempotencyKey
 	opts = opts.defaults()
 	s := &sender{dest: conn.Destination, lookup: conn.Lookup, limits: limits, object: p.sync.Object, guards: p.sync.Guards, opts: opts,
 		account: opts.Accounts.join(p.store, p.sync.account(), limits.Rates)}
 	after, err := p.pages(ctx, s)
 	if err != nil {
-		return p.result, p.wrap(err)
+		return p.result, p.wrap(p.blame(ctx, err))
 	}
 	p.result.Problem, p.result.Barred, p.result.Resume = s.problem, s.barred, s.resume
 	// The counts are written also after ctx has ended: they are the record of the
@@ -104,7 +111,7 @@ func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, 
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if err := p.finish(final, after); err != nil {
-		return p.result, p.wrap(err)
+		return p.result, p.wrap(p.blame(ctx, err))
 	}
 	if ctx.Err() != nil {
 		return p.result, p.wrap(context.Cause(ctx))
@@ -113,6 +120,36 @@ func (p *Plan) Push(ctx context.Context, conn Connector, opts Options) (Result, 
 		return p.result, p.wrap(s.err)
 	}
 	return p.result, nil
+}
+
+// leased ends with ctx, and when the lease is lost: whoever has it then may have
+// sent other rows of the same keys, and an older one must not follow.
+func (p *Plan) leased(ctx context.Context) (context.Context, func()) {
+	held, cancel := context.WithCancelCause(p.lease)
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	return held, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// blame is err, or that another run has taken over, where that is behind it: the
+// tables of this plan may be gone then.
+func (p *Plan) blame(ctx context.Context, err error) error {
+	if p.epoch == 0 || errors.Is(err, ErrFenced) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	epoch := p.epoch
+	asked := warehouse.Each(ctx, p.db, `SELECT lease_epoch FROM `+state.SyncTargets+` WHERE `+mine, func(r rows.Row) error {
+		epoch = r.Int(0)
+		return nil
+	}, p.id()...)
+	if asked == nil && epoch > p.epoch {
+		return fmt.Errorf("%w: %w", ErrFenced, err)
+	}
+	return err
 }
 
 func (p *Plan) wrap(err error) error { return fmt.Errorf("sync %s: %w", p.sync.Name, err) }

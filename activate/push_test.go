@@ -268,6 +268,36 @@ func TestZombieCannotSettle(t *testing.T) {
 	})
 }
 
+// A run that has lost its lock sends nothing more: whoever has it now may have
+// sent other rows of the same keys. What was answered before is settled as long as
+// nobody has taken over.
+func TestWhoHasLostTheLockSendsNothingMore(t *testing.T) {
+	for _, engine := range []string{"duckdb", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			p := activatetest.NewProcess(t, activatetest.Quick(t, engine))
+			w := newWorld(t, p.DB, activate.ModeUpsert, 1)
+			w.model(map[int]string{1: "a", 2: "b", 3: "c"})
+			p.Start(&activatetest.Mishap{Where: activatetest.BeforePush, At: 2, Do: func() error {
+				return p.LoseLocks(func() error { return nil })
+			}})
+			plan, err := activate.NewPlan(t.Context(), p.DB, w.st, w.sync)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := plan.Push(t.Context(), p.Calling(activate.Connector{Destination: w.dest}), noWait)
+			if !errors.Is(err, activatetest.ErrLost) || r.Acked != 1 || r.Deferred != 2 || w.dest.Calls() != 1 {
+				t.Errorf("%+v after %d calls, %v; want one row sent, and that the lock was lost", r, w.dest.Calls(), err)
+			}
+			if err := plan.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if r := w.mustRun(); r.Acked != 2 || r.Unchanged != 1 {
+				t.Errorf("%+v, want the others sent", r)
+			}
+		})
+	}
+}
+
 func TestPreview(t *testing.T) {
 	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 10)

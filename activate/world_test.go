@@ -2,7 +2,6 @@ package activate_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"sort"
@@ -14,16 +13,20 @@ import (
 	"elt/activate/activatetest"
 	"elt/internal/rows"
 	"elt/internal/state"
-	"elt/internal/testdb"
 	"elt/internal/warehouse"
 )
 
-// TestMain sets how many histories are tried of each mode, 300 in all; -rapid.checks=N tries more, as `make soak` does.
-func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "75"); err != nil {
-		panic(err)
+// TestMain sets how many histories are tried; -rapid.checks=N tries more, as `make soak` does.
+func TestMain(m *testing.M) { os.Exit(activatetest.Main(m, 100)) }
+
+// quick is an empty warehouse for thousands of small tests.
+func quick(t testing.TB, engine string) *warehouse.DB {
+	t.Helper()
+	db, err := warehouse.Open(context.Background(), activatetest.Quick(t, engine))
+	if err != nil {
+		t.Fatal(err)
 	}
-	os.Exit(testdb.Run(m))
+	return db
 }
 
 // world is a warehouse with one model, and one destination.
@@ -116,7 +119,7 @@ func (w *world) runWith(ctx context.Context, opts activate.Options) (result acti
 			panic(p)
 		}
 	}()
-	plan.SmallPages(w.few)
+	opts.PageRows = w.few
 	result, err = plan.Push(ctx, activate.Connector{Destination: w.dest, Lookup: w.lookup}, opts)
 	return result, false, err
 }

@@ -1,0 +1,52 @@
+package activatetest
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+
+	"elt/activate"
+)
+
+// ReadRows reads the rows of a file as package file tells its readers to: appended
+// ones first. A file that is not there has none.
+func ReadRows(path string) ([]Row, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var list []Row
+	last := map[string]string{}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var l struct {
+			Op          activate.Action
+			Key, Fields json.RawMessage
+		}
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		switch l.Op {
+		case activate.Append:
+			list = append(list, Row{string(l.Key), string(l.Fields)})
+		case activate.Delete:
+			delete(last, string(l.Key))
+		default:
+			last[string(l.Key)] = string(l.Fields)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(last)) {
+		list = append(list, Row{k, last[k]})
+	}
+	return list, lines.Err()
+}

@@ -1,0 +1,26 @@
+package activatetest
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"elt/internal/testdb"
+)
+
+// Main is the body of a TestMain of a package with histories: n of each test,
+// unless -rapid.checks says another number. It prints the seed that repeats them.
+func Main(m *testing.M, n int) int {
+	if err := flag.Set("rapid.checks", fmt.Sprint(n)); err != nil {
+		panic(err)
+	}
+	flag.Parse()
+	if seed := flag.Lookup("rapid.seed"); seed.Value.String() == "0" {
+		if err := seed.Value.Set(fmt.Sprint(rand.Uint64())); err != nil {
+			panic(err)
+		}
+	}
+	fmt.Printf("histories: -rapid.checks=%s -rapid.seed=%s\n", flag.Lookup("rapid.checks").Value, flag.Lookup("rapid.seed").Value)
+	return testdb.Run(m)
+}

@@ -120,17 +120,9 @@ func (d *Divided) keep(ctx context.Context, tx *warehouse.Tx, existing []warehou
 // inAny is the condition that a staged row lies in one of windows, of which
 // those that meet are one.
 func (d *Divided) inAny(windows []window.Window, after int) (string, []any) {
-	var runs []window.Window
-	for _, w := range windows {
-		if n := len(runs); n > 0 && runs[n-1].End.Equal(w.Start) {
-			runs[n-1].End = w.End
-			continue
-		}
-		runs = append(runs, w)
-	}
 	var conds []string
 	var args []any
-	for _, w := range runs {
+	for _, w := range window.Join(windows) {
 		cond, more := d.in(w, after+len(args))
 		conds, args = append(conds, "("+cond+")"), append(args, more...)
 	}

@@ -44,3 +44,16 @@ func StartOfDay(t time.Time, loc *time.Location) time.Time {
 func Days(from, until time.Time, loc *time.Location) Window {
 	return Window{Start: StartOfDay(from, loc).UTC(), End: StartOfDay(until, loc).UTC()}
 }
+
+// Join puts those of windows, which are in order, together that meet.
+func Join(windows []Window) []Window {
+	var out []Window
+	for _, w := range windows {
+		if n := len(out); n > 0 && out[n-1].End.Equal(w.Start) {
+			out[n-1].End = w.End
+			continue
+		}
+		out = append(out, w)
+	}
+	return out
+}

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"elt/internal/warehouse"
 )
 
 // A plan of a new project shows every step, a sync of a model that nothing has
@@ -70,7 +73,7 @@ func TestPlanExitCodeOfPostgresStreams(t *testing.T) {
 	s := newSourced(t, "duckdb", yaml)
 	dir, addr, exec := s.dir, s.addr, s.exec
 	exec(`CREATE TABLE orders (id bigint PRIMARY KEY, updated_at timestamptz NOT NULL)`)
-	exec(`INSERT INTO orders SELECT i, '2026-03-09 10:00:00+01' FROM generate_series(1, 10) i`)
+	exec(`INSERT INTO orders SELECT i, '2026-03-09 10:00:00:00+01' FROM generate_series(1, 10) i`)
 	exec(`CREATE TABLE kinds AS SELECT 1 AS id`)
 	wantSaid(t, dir, addr, exitChange, "plan|--exit-code", "from the beginning: 10 rows", "from the beginning: 1 row")
 	mustRun(t, dir, addr)
@@ -78,7 +81,7 @@ func TestPlanExitCodeOfPostgresStreams(t *testing.T) {
 	exec(`INSERT INTO kinds VALUES (2)`)
 	wantSaid(t, dir, addr, exitChange, "plan|--exit-code", "all of it again: 2 rows")
 	mustRun(t, dir, addr)
-	exec(`INSERT INTO orders VALUES (11, '2026-03-09 11:00:00+01')`)
+	exec(`INSERT INTO orders VALUES (11, '2026-03-09 11:00:00:00+01')`)
 	wantSaid(t, dir, addr, exitChange, "plan|--exit-code", "what is new: 1 row")
 }
 
@@ -97,4 +100,35 @@ func TestPlanShowsTheRestBesideWhatIsWrong(t *testing.T) {
 	}
 	wantSaid(t, dir, addr, exitFailed, "plan", "nothing is new", "build table", "cannot be planned",
 		`there is no column`, `sync people: `, `has no column "spnt"`)
+}
+
+// A plan of a backfill counts the rows of the windows that are to be done, and no
+// others: not those of a day beside, whose times have no zone, nor those between.
+func TestPlanOfABackfillCountsItsRows(t *testing.T) {
+	p := newHandover(t, "duckdb")
+	p.exec(`ALTER TABLE orders ALTER COLUMN at TYPE timestamp`)
+	p.orders(1, 2, 3, 4, 5, 6, 7, 8, 9)
+	p.must("run")
+	plan := []string{"plan", "--backfill", "2026-03-03..2026-03-07", "shop.orders+"}
+	wantPlan := func(texts ...string) {
+		t.Helper()
+		out := p.must(plan...)
+		for _, text := range texts {
+			if !strings.Contains(out, text) {
+				t.Errorf("the plan lacks %q:\n%s", text, out)
+			}
+		}
+	}
+	wantPlan("4 windows of 1d, 2026-03-03..2026-03-07: 4 rows, about", "4 windows of 1d, 2026-03-03..2026-03-07, about")
+	p.must("run", "--backfill", "2026-03-03..2026-03-07", "shop.orders+")
+	wantPlan("2026-03-03..2026-03-07, all done before")
+	db := openAt(t, p.dir, p.addr)
+	err := db.Update(t.Context(), func(ctx context.Context, tx *warehouse.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM _elt.windows WHERE step = 'shop.orders' AND window_start IN (timestamptz '2026-03-03 00:00:00+01', timestamptz '2026-03-06 00:00:00+01')`)
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	wantPlan("2 done before: 2 rows", "2 done before, about")
 }

@@ -34,6 +34,7 @@ type Result struct {
 	Status   Status        `json:"status,omitempty"` // "" means OK
 	AsOf     time.Time     `json:"as_of,omitzero"`   // event-time high water
 	Took     time.Duration `json:"took,omitempty"`
+	Windows  int           `json:"windows,omitempty"` // of a backfill, that were done
 }
 
 // Warning is something that a person should look at.

@@ -22,7 +22,7 @@ func (p *Pipeline) backfillModel(ctx context.Context, m *transform.Model) (res e
 	if err != nil {
 		return res, err
 	}
-	res.Note = windowNote(len(todo), len(all))
+	res.Note, res.Windows = windowNote(len(todo), len(all)), len(todo)
 	if len(todo) > 0 {
 		if err := p.keepDue(ctx, m); err != nil {
 			return res, err

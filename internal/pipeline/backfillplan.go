@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"elt/internal/event"
 	"elt/internal/report"
+	"elt/load"
 	"elt/transform"
 	"elt/window"
 )
@@ -28,12 +30,16 @@ func (p *Pipeline) planStream(ctx context.Context, name string) (Planned, error)
 	if err != nil || l == nil {
 		return line, err
 	}
-	sc, err := l.openWindow(ctx, window.Window{Start: todo[0].Start, End: todo[len(todo)-1].End})
+	if from, err := p.Store.Cursor(ctx, p.DB, name); err != nil {
+		return line, err
+	} else if from == "" && l.declared() == load.Append {
+		line.Detail, line.Changes = line.Detail+": nothing of it was loaded yet", false
+		return line, nil
+	}
+	n, counted, err := l.countWindows(ctx, todo)
 	if err != nil {
 		return line, err
 	}
-	defer func() { _ = sc.Close() }() // nothing was read
-	n, counted := sc.Counted()
 	if counted {
 		line.Detail += ": " + several(n, "row")
 	} else {
@@ -57,6 +63,22 @@ func (p *Pipeline) planStream(ctx context.Context, name string) (Planned, error)
 	return line, nil
 }
 
+// countWindows counts the rows of windows at the source.
+func (l *loading) countWindows(ctx context.Context, windows []window.Window) (n int64, counted bool, err error) {
+	for _, w := range window.Join(windows) {
+		sc, err := l.openWindow(ctx, w)
+		if err != nil {
+			return 0, false, err
+		}
+		more, known := sc.Counted()
+		if err := sc.Close(); err != nil || !known {
+			return 0, false, err
+		}
+		n += more
+	}
+	return n, true, nil
+}
+
 // planByWindows tells what a backfill would build of a model.
 func (p *Pipeline) planByWindows(ctx context.Context, m *transform.Model) (detail string, changes bool, err error) {
 	todo, err := p.todoAnew(ctx, m.FullName(), fingerprint(m))
@@ -67,10 +89,7 @@ func (p *Pipeline) planByWindows(ctx context.Context, m *transform.Model) (detai
 	if err != nil {
 		return "", false, err
 	}
-	var took time.Duration
-	if len(steps) > 0 {
-		took = steps[0].Took * time.Duration(len(todo))
-	}
+	took := perWindow(steps) * time.Duration(len(todo))
 	detail = p.planWindows(m.FullName(), todo)
 	if len(todo) > 0 {
 		detail += about(took)
@@ -78,13 +97,47 @@ func (p *Pipeline) planByWindows(ctx context.Context, m *transform.Model) (detai
 	return detail, len(todo) > 0, nil
 }
 
-// todoAnew is todo as it will be once --redo has forgotten what was done.
-func (p *Pipeline) todoAnew(ctx context.Context, name, fingerprint string) ([]window.Window, error) {
-	todo, all, err := p.todo(ctx, name, fingerprint)
-	if p.Backfill.Redo {
-		todo = all
+// perWindow is how long a window takes, by the last good steps, newest first: of
+// backfills, or else a build of what was due counts as one.
+func perWindow(steps []event.Result) time.Duration {
+	for _, s := range steps {
+		if s.Windows > 0 {
+			return s.Took / time.Duration(s.Windows)
+		}
 	}
-	return todo, err
+	if len(steps) == 0 {
+		return 0
+	}
+	return steps[0].Took
+}
+
+// todoAnew is todo as it will be once --redo has forgotten what was done, and what
+// the step reads has done its windows.
+func (p *Pipeline) todoAnew(ctx context.Context, name, text string) ([]window.Window, error) {
+	todo, all, err := p.todo(ctx, name, text)
+	if err != nil || p.Backfill.Redo {
+		return all, err
+	}
+	for _, above := range p.above(name) {
+		if !p.byWindows(above) {
+			continue
+		}
+		text := ""
+		if m := p.Graph.Model(above); m != nil {
+			text = fingerprint(m)
+		}
+		before, _, err := p.todo(ctx, above, text)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range all {
+			if !slices.Contains(todo, w) && slices.ContainsFunc(before, w.Overlaps) {
+				todo = append(todo, w)
+			}
+		}
+	}
+	slices.SortFunc(todo, func(a, b window.Window) int { return a.Start.Compare(b.Start) })
+	return todo, nil
 }
 
 // planWindows says which windows of a step are to be done.

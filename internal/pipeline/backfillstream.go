@@ -61,7 +61,7 @@ func (l *loading) rebuild(ctx context.Context, todo []window.Window) (refused bo
 	if from, err := l.Store.Cursor(ctx, l.DB, l.relation); err != nil || from == "" && l.declared() == load.Append {
 		return false, err // no load has brought a row yet: the next one brings all of them
 	}
-	sc, err := l.openWindow(ctx, window.Window{Start: todo[0].Start, End: todo[len(todo)-1].End})
+	sc, err := l.openWindow(ctx, l.wider(window.Window{Start: todo[0].Start, End: todo[len(todo)-1].End}))
 	if err != nil {
 		return false, err
 	}
@@ -157,9 +157,20 @@ func (l *loading) publishWindows(ctx context.Context, tx *warehouse.Tx, d *load.
 	return done, nil
 }
 
-// openWindow opens the scan of the rows of w. Times without a zone are read with
-// a day on both sides: source and warehouse may not agree on one that the clocks
-// left out, and the warehouse decides.
+// wider is w with a day on both sides where times have no zone: source and
+// warehouse may not agree on one that the clocks left out, and the warehouse decides.
+func (l *loading) wider(w window.Window) window.Window {
+	if l.spec.Schema != nil {
+		if fields, ok := l.spec.Schema.FieldsByName(l.spec.Time); ok {
+			if at, ok := fields[0].Type.(*arrow.TimestampType); !ok || at.TimeZone == "" {
+				return window.Window{Start: w.Start.AddDate(0, 0, -1), End: w.End.AddDate(0, 0, 1)}
+			}
+		}
+	}
+	return w
+}
+
+// openWindow opens the scan of the rows of w.
 func (l *loading) openWindow(ctx context.Context, w window.Window) (scan.Scan, error) {
 	stream, err := l.stream(ctx)
 	if err != nil {
@@ -168,13 +179,6 @@ func (l *loading) openWindow(ctx context.Context, w window.Window) (scan.Scan, e
 	l.loadID = LoadID(time.Now())
 	l.rejects = load.NewRejects(0)
 	r := extract.Request{Window: w, Reject: l.rejects.Add}
-	if l.spec.Schema != nil {
-		if fields, ok := l.spec.Schema.FieldsByName(l.spec.Time); ok {
-			if at, ok := fields[0].Type.(*arrow.TimestampType); !ok || at.TimeZone == "" {
-				r.Window = window.Window{Start: w.Start.AddDate(0, 0, -1), End: w.End.AddDate(0, 0, 1)}
-			}
-		}
-	}
 	if l.declared() == load.Append { // what the next load adds is left to it
 		if r.Until, err = l.Store.Cursor(ctx, l.DB, l.relation); err != nil {
 			return nil, err
@@ -269,7 +273,7 @@ func countRows(ctx context.Context, tx *warehouse.Tx, t warehouse.Table, to func
 func (l *loading) backfilled(todo, all int, refused bool) event.Result {
 	res := l.result(l.judged)
 	if !refused {
-		res.Note = windowNote(todo, all)
+		res.Note, res.Windows = windowNote(todo, all), todo
 	}
 	res.AsOf = l.high
 	if todo == 0 {

@@ -81,8 +81,11 @@ type Limits struct {
 	Rates       []Rate // each holds for the account as a whole; none: no limit
 	Concurrency int    // most calls side by side; 0: 1
 	Replay      ReplayClass
-	Looks       bool     // rows whose outcome is unknown can be looked for: there is a [Lookup]
-	Modes       []string // modes that it supports: upsert, update, insert, append, mirror
+	Looks       bool // rows whose outcome is unknown can be looked for: there is a [Lookup]
+	// LookAfter is how long after a call a lookup may still miss what it has done:
+	// the service may be busy with it, or find it later than it has it.
+	LookAfter time.Duration
+	Modes     []string // modes that it supports: upsert, update, insert, append, mirror
 }
 
 // Settles reports whether a later run finds out by itself what became of an

@@ -30,7 +30,7 @@ func (s *sender) batch(ctx context.Context, list []row) []settled {
 		if len(pending)+len(unknown) == 0 || !s.wait(ctx, try) {
 			break
 		}
-		if len(unknown) > 0 {
+		if len(unknown) > 0 && s.rest(ctx) {
 			pending = append(pending, f.look(ctx, unknown)...)
 		}
 	}

@@ -132,6 +132,11 @@ func (s *sender) lookUp(ctx context.Context, list []row) map[int64]Outcome {
 	if s.lookup == nil {
 		return found
 	}
+	if len(unknown) > 0 && !s.rested { // the run before may have ended a moment ago
+		if s.rested = s.rest(ctx); !s.rested {
+			return found
+		}
+	}
 	parts := slices.Collect(slices.Chunk(unknown, s.limits.BatchRows))
 	outcomes := make([][]Outcome, len(parts))
 	sideBySide(s.limits.Concurrency, len(parts), func(i int) {
@@ -147,6 +152,13 @@ func (s *sender) lookUp(ctx context.Context, list []row) map[int64]Outcome {
 		}
 	}
 	return found
+}
+
+// rest waits until a lookup finds what the calls before it have done; false
+// when there should be none in this run.
+func (s *sender) rest(ctx context.Context) bool {
+	d := s.limits.LookAfter
+	return d <= s.opts.MaxWait && !s.stopped(ctx) && (d == 0 || s.opts.Sleep(ctx, d) == nil)
 }
 
 // find asks what became of changes and returns an outcome for each, in their

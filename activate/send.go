@@ -37,6 +37,7 @@ type sender struct {
 	guards  Guards
 	opts    Options
 	account *account
+	rested  bool // what runs before this one have sent has had the time to be found
 
 	mu       sync.Mutex
 	problem  string    // why nothing more is sent

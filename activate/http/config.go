@@ -21,6 +21,8 @@ const (
 	defaultConcurrency = 4
 	defaultBatchRows   = 100
 	defaultKeyHeader   = "Idempotency-Key"
+	defaultLookAfter   = 3 * time.Second
+	mostLookAfter      = 30 * time.Second // longer than that a push waits for nothing
 	defaultSignature   = "X-Elt-Signature"
 	defaultTimestamp   = "X-Elt-Timestamp"
 	defaultPath        = "/{object}"

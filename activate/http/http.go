@@ -226,6 +226,11 @@ func (d *destination) declared(key []string) activate.Limits {
 	if l.Replay == "" {
 		l.Replay = d.safeReplay(key)
 	}
+	if look := d.sync.Lookup; look != nil {
+		if l.LookAfter = look.After; l.LookAfter == 0 {
+			l.LookAfter = defaultLookAfter
+		}
+	}
 	return l
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -49,12 +50,13 @@ type Action struct {
 
 // Lookup finds rows whose outcome is unknown.
 type Lookup struct {
-	Method  string   `yaml:"method,omitempty" json:"method,omitempty" jsonschema:"enum=GET,enum=POST,description=Method; GET when left out"`
-	Path    Path     `yaml:"path" json:"path" jsonschema:"required,description=Path below the url with the {FIELD}s of the key"`
-	At      string   `yaml:"at,omitempty" json:"at,omitempty" jsonschema:"description=Dotted path to the row in the reply; a list has it as its only entry; an empty list has none"`
-	OpID    string   `yaml:"op_id,omitempty" json:"op_id,omitempty" jsonschema:"description=Dotted path in the row to the op_id that was sent; without it the fields are compared"`
-	ID      string   `yaml:"id,omitempty" json:"id,omitempty" jsonschema:"description=Dotted path in the row to the destination's id"`
-	Missing []Status `yaml:"missing,omitempty" json:"missing,omitempty" jsonschema:"description=Statuses that say that there is no such row; 404 and 410 when left out"`
+	Method  string        `yaml:"method,omitempty" json:"method,omitempty" jsonschema:"enum=GET,enum=POST,description=Method; GET when left out"`
+	Path    Path          `yaml:"path" json:"path" jsonschema:"required,description=Path below the url with the {FIELD}s of the key"`
+	After   time.Duration `yaml:"after,omitempty" json:"after,omitempty" jsonschema:"description=How long after a call without a reply the service may still be busy with it or not yet find what it did; 3s when left out and at most 30s"`
+	At      string        `yaml:"at,omitempty" json:"at,omitempty" jsonschema:"description=Dotted path to the row in the reply; a list has it as its only entry; an empty list has none"`
+	OpID    string        `yaml:"op_id,omitempty" json:"op_id,omitempty" jsonschema:"description=Dotted path in the row to the op_id that was sent; without it the fields are compared"`
+	ID      string        `yaml:"id,omitempty" json:"id,omitempty" jsonschema:"description=Dotted path in the row to the destination's id"`
+	Missing []Status      `yaml:"missing,omitempty" json:"missing,omitempty" jsonschema:"description=Statuses that say that there is no such row; 404 and 410 when left out"`
 }
 
 // Rules say what replies mean.
@@ -118,6 +120,9 @@ func (s *Sync) Validate(d *yamlx.Decoder, o yamlx.Object) {
 
 // Validate implements [yamlx.Validator].
 func (l *Lookup) Validate(d *yamlx.Decoder, o yamlx.Object) {
+	if l.After < 0 || l.After > mostLookAfter {
+		d.FailAt(o.At("after"), fmt.Sprintf("after is %s", l.After), "a time from 1ms to "+mostLookAfter.String(), "")
+	}
 	if !l.Path.keyed() {
 		d.FailAt(o.At("path"), "path finds no row", "the {FIELD}s of the key in it, such as /{object}/{id}", "")
 	}

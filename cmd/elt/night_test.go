@@ -53,7 +53,7 @@ syncs:
     replay: idempotency-key
     batch: {rows: 2}
     outcome: {results: {at: results, by: op_id, status: status, ok: [updated], created: [created], rejected: [rejected]}}
-  looked: {model: marts.customers, to: api.looked, mode: insert, key: id, fields: {id: id, spent: spent}, lookup: {path: "/{object}/{id}", op_id: op_id, id: id}}
+  looked: {model: marts.customers, to: api.looked, mode: insert, key: id, fields: {id: id, spent: spent}, lookup: {path: "/{object}/{id}", op_id: op_id, id: id, after: 1ms}}
   table: {model: marts.customers, to: db.spent, mode: mirror, key: id, fields: {id: id, spent: spent}}
 `
 

@@ -73,13 +73,17 @@ func (p *Plan) check(ctx context.Context) error {
 	if err := p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error { return analyze(ctx, tx, p.out) }); err != nil {
 		return err
 	}
-	var acked, open int64
-	err := warehouse.Each(ctx, p.db, `SELECT count(*) FROM `+p.table.String()+` AS p
+	acked, err := p.countEven(ctx)
+	if err != nil {
+		return err
+	}
+	var open int64
+	err = warehouse.Each(ctx, p.db, `SELECT count(*) FROM `+p.table.String()+` AS p
 		JOIN `+p.out.String()+` AS o ON o.seq = p.seq
 		JOIN (SELECT * FROM `+state.Ledger+` WHERE `+mine+` AND acked_run = $5) AS l ON l.key_hash = p.key_hash
 			AND l.acked_hash = CASE WHEN o.resent THEN p.prev_payload_hash ELSE p.payload_hash END
 		WHERE o.status = 'acked'`, func(row rows.Row) error {
-		acked = row.Int(0)
+		acked += row.Int(0)
 		return nil
 	}, p.id(p.sync.RunID)...)
 	if err != nil {

@@ -47,59 +47,73 @@ func (p *Plan) prepare(ctx context.Context, after, last int64, blocked bool, rep
 // settle writes what became of a page: the ledger rows of what was acknowledged
 // and the end of their intents in one transaction (invariant 8). It outlives
 // ctx, since the answers are there; it does not outlive the lease.
-func (p *Plan) settle(ctx context.Context, page int64, list []row, results []settled) error {
+func (p *Plan) settle(ctx context.Context, sh *sheet) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	counts, total := tally{}, int64(0)
-	byNumber := make(map[int64]row, len(list))
-	for _, r := range list {
-		byNumber[r.seq] = r
-	}
-	for i := range results {
-		r := &results[i]
-		if p.definite && r.status == Rejected {
-			r.doubt = false
-		}
-		counts.add(byNumber[r.seq], *r)
-		if r.status == Acked {
-			total++
+	out, counts, note := p.outcomes(sh), tally{}, nothing
+	if out.even {
+		counts.even(sh)
+	} else {
+		byNumber := p.tally(sh, &counts)
+		note = func(ctx context.Context, tx *warehouse.Tx) error {
+			return p.appendResults(ctx, tx, sh.number, byNumber, sh.results)
 		}
 	}
-	note := func(ctx context.Context, tx *warehouse.Tx) error {
-		return p.appendResults(ctx, tx, page, byNumber, results)
-	}
-	if p.inScratch() { // one transaction writes one of the two
+	if p.inScratch() && !out.even { // one transaction writes one of the two
 		if err := p.aside(ctx, note); err != nil {
 			return err
 		}
+		note = nothing
 	}
 	err := p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
 		if err := p.fence(ctx, tx); err != nil {
 			return err
 		}
-		if !p.inScratch() {
-			if err := note(ctx, tx); err != nil {
-				return err
-			}
-		}
-		if err := p.recordAttempts(ctx, tx, page); err != nil {
+		if err := note(ctx, tx); err != nil {
 			return err
 		}
-		if total > 0 {
-			if err := p.settleAcked(ctx, tx, page); err != nil {
+		if err := p.recordAttempts(ctx, tx, out); err != nil {
+			return err
+		}
+		acked := counts.here[Acked] + counts.gone[Acked]
+		if acked > 0 {
+			if err := p.settleAcked(ctx, tx, out); err != nil {
 				return err
 			}
 		}
-		if total != int64(len(results)) {
-			return p.settleRest(ctx, tx, page)
+		if acked != int64(len(sh.results)) {
+			return p.settleRest(ctx, tx, sh.number)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	if out.even {
+		p.settledEvenly(sh)
+	}
 	counts.into(&p.result)
 	return nil
+}
+
+// nothing is no part of a transaction.
+func nothing(context.Context, *warehouse.Tx) error { return nil }
+
+// tally counts the outcomes of a page, and returns its rows by their numbers. Where
+// the destination knows operations, a refusal leaves no doubt.
+func (p *Plan) tally(sh *sheet, counts *tally) map[int64]row {
+	byNumber := make(map[int64]row, len(sh.list))
+	for _, r := range sh.list {
+		byNumber[r.seq] = r
+	}
+	for i := range sh.results {
+		r := &sh.results[i]
+		if p.definite && r.status == Rejected {
+			r.doubt = false
+		}
+		counts.add(byNumber[r.seq], *r)
+	}
+	return byNumber
 }
 
 // statement is one step of settling.
@@ -124,10 +138,17 @@ func (p *Plan) keys(cond string) string {
 	return `(SELECT o.key_hash FROM ` + p.out.String() + ` AS o WHERE o.page = $5 AND ` + cond + `)`
 }
 
-func (p *Plan) settleAcked(ctx context.Context, tx *warehouse.Tx, page int64) error {
+func (p *Plan) settleAcked(ctx context.Context, tx *warehouse.Tx, out outcomes) error {
 	now := time.Now().UTC()
-	return p.run(ctx, tx, []statement{
-		{`DELETE FROM ` + state.Ledger + ` WHERE ` + mine + ` AND key_hash IN ` + p.keys(`o.status = 'acked' AND o.class <> 'add'`), p.id(page)},
+	keys := func(cond string) string {
+		return `(SELECT o.key_hash FROM ` + out.keys + ` WHERE o.page = $5 AND ` + cond + `)`
+	}
+	var list []statement
+	if !out.adds {
+		list = append(list, statement{`DELETE FROM ` + state.Ledger + ` WHERE ` + mine + ` AND key_hash IN ` +
+			keys(`o.status = 'acked' AND o.class <> 'add'`), p.id(out.page)})
+	}
+	return p.run(ctx, tx, append(list, []statement{
 		{`INSERT INTO ` + state.Ledger + ` (project, target, sync, target_fp, key_hash, key_json, dest_id,
 				acked_hash, stable_hash, acked_at, acked_run, ownership, status)
 			SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), p.key_hash, p.key_json,
@@ -136,17 +157,16 @@ func (p *Plan) settleAcked(ctx context.Context, tx *warehouse.Tx, page int64) er
 				CASE WHEN o.resent THEN p.prev_stable_hash ELSE p.stable_hash END,
 				CAST($6 AS timestamp with time zone), CAST($7 AS text),
 				CASE WHEN o.created THEN 'created' ELSE coalesce(p.ownership, 'adopted') END, CAST($8 AS text)
-			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
-			WHERE o.page = $5 AND o.status = 'acked' AND o.class <> 'remove'`, p.id(page, now, p.sync.RunID, p.sync.ledgerStatus())},
-		{`DELETE FROM ` + state.SyncQuarantine + ` WHERE ` + mine + ` AND key_hash IN ` +
-			p.keys(`o.status = 'acked'`), p.id(page)},
-		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND key_hash IN ` + p.keys(`o.status = 'acked'`), p.id(page)},
-	})
+			FROM ` + out.both + ` WHERE o.page = $5 AND o.status = 'acked' AND p.class <> 'remove'`,
+			p.id(out.page, now, p.sync.RunID, p.sync.ledgerStatus())},
+		{`DELETE FROM ` + state.SyncQuarantine + ` WHERE ` + mine + ` AND key_hash IN ` + keys(`o.status = 'acked'`), p.id(out.page)},
+		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND key_hash IN ` + keys(`o.status = 'acked'`), p.id(out.page)},
+	}...))
 }
 
 // recordAttempts keeps what was sent for which key and what became of it, for elt
 // explain and for the old values of a plan, until retention forgets it.
-func (p *Plan) recordAttempts(ctx context.Context, tx *warehouse.Tx, page int64) error {
+func (p *Plan) recordAttempts(ctx context.Context, tx *warehouse.Tx, out outcomes) error {
 	return p.run(ctx, tx, []statement{
 		{`INSERT INTO ` + state.Attempts + ` (project, target, sync, target_fp, op_id, run_id, attempts, status, code, message, recorded_at,
 				key_hash, key_json, action, payload)
@@ -155,8 +175,8 @@ func (p *Plan) recordAttempts(ctx context.Context, tx *warehouse.Tx, page int64)
 				CAST($6 AS timestamp with time zone), p.key_hash, p.key_json,
 				CASE WHEN p.class = 'remove' THEN 'delete' ELSE CAST($8 AS text) END,
 				CASE WHEN o.resent THEN p.prev_payload ELSE p.payload END
-			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
-			WHERE o.page = $5 AND o.attempts > 0`, p.id(page, time.Now().UTC(), p.sync.RunID, string(p.sync.action()))},
+			FROM ` + out.both + ` WHERE o.page = $5 AND o.attempts > 0`,
+			p.id(out.page, time.Now().UTC(), p.sync.RunID, string(p.sync.action()))},
 	})
 }
 

@@ -192,6 +192,15 @@ func (t *tally) add(r row, s settled) {
 	}
 }
 
+// even counts a page of rows of the model that are all acknowledged in the same way.
+func (t *tally) even(sh *sheet) {
+	n := int64(len(sh.list))
+	t.here = map[Status]int64{Acked: n}
+	if sh.results[0].created {
+		t.created = n
+	}
+}
+
 func (t *tally) into(r *Result) {
 	r.Acked += t.here[Acked]
 	r.New += t.created

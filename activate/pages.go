@@ -35,7 +35,7 @@ func (p *Plan) pages(ctx context.Context, s *sender) (done int64, err error) {
 		}
 		sh.join()
 		if len(sh.list) > 0 {
-			if err := p.settle(ctx, sh.number, sh.list, sh.results); err != nil {
+			if err := p.settle(ctx, sh); err != nil {
 				s.stop(err.Error())
 				return fmt.Errorf("settle: %w", err)
 			}

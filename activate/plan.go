@@ -33,7 +33,8 @@ type Plan struct {
 	held    func()
 	lease   context.Context // ends when the lock is lost
 	pushed  bool
-	few     int64 // rows in a page; 0: as many as the limits of the destination suggest
+	evens   []span // rows that were settled with one outcome for each page
+	few     int64  // rows in a page; 0: as many as the limits of the destination suggest
 	// definite: a refusal also settles what an earlier try with the same
 	// operation may have done, because the destination knows the operation.
 	definite bool

@@ -34,9 +34,8 @@ func inMemory(at activatetest.At) *activatetest.Place {
 	if rapid.Bool().Draw(at.T, "whole calls are refused") {
 		refuse = &m.Poison
 	}
-	healed := false
 	*refuse = func(c activate.Change) string {
-		if !healed && strings.Contains(string(c.Fields), `"v":"bad"`) {
+		if strings.Contains(string(c.Fields), `"v":"bad"`) {
 			return "bad"
 		}
 		return ""
@@ -54,7 +53,7 @@ func inMemory(at activatetest.At) *activatetest.Place {
 				return []error{nil, nil, errors.New("no answer"), retry.AsTransient(errors.New("busy"))}[s.Pick(about(m, changes), 4)]
 			}
 		},
-		Heal: func() { m.Fault, m.Blind, healed = nil, nil, true },
+		Heal: func() { m.Fault, m.Blind = nil, nil },
 	}
 }
 

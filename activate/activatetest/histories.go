@@ -28,6 +28,9 @@ type Place struct {
 	// never do. Heal ends that.
 	Break func(s *Script)
 	Heal  func()
+	// Mend ends that rows are refused, at last; nil: those that are refused are
+	// another ones then.
+	Mend func()
 	// Died is called after a process has died; nil: it leaves nothing behind.
 	Died func()
 	// Twice is how many operations were done again that must not be; nil: nobody
@@ -145,6 +148,7 @@ func (w *history) play() {
 	for range rapid.IntRange(1, 4).Draw(w.rt, "runs") {
 		w.model.apply(drawEdits(w.rt))
 		w.setModel()
+		w.heal()
 		if w.place.Break != nil && rapid.Bool().Draw(w.rt, "calls fail") {
 			w.place.Break(script(w.rt))
 			w.wild = true
@@ -214,14 +218,20 @@ func (w *history) run(p *Process) (result activate.Result, died bool, err error)
 	return result, false, errors.Join(err, plan.Close(ctx))
 }
 
-// settle runs until nothing is left to do, without faults, and judges what is
-// there.
-func (w *history) settle() {
+func (w *history) heal() {
 	if w.place.Break != nil {
 		w.place.Heal()
 	}
 	w.wild = false
-	w.host.a.Start(nil)
+}
+
+// settle runs until nothing is left to do, without faults, and judges what is
+// there.
+func (w *history) settle() {
+	w.heal()
+	if w.place.Mend != nil {
+		w.place.Mend()
+	}
 	w.model.mend(rapid.Bool().Draw(w.rt, "keys are told apart"))
 	w.setModel()
 	w.timePasses()
@@ -252,7 +262,7 @@ func (w *history) clean() activate.Result {
 
 // settled reports whether all is there, and nothing is known to be open.
 func (w *history) settled(r activate.Result) bool {
-	return r.Unchanged+r.Rejected == int64(len(w.model.rows)) && r.Rejected == w.model.refused(w.sync.Mode) && r.Gone.Planned == 0 && r.Problem == ""
+	return r.Unchanged+r.Rejected == int64(len(w.model.rows)) && r.Rejected == w.model.refused(w.sync.Mode) && r.Gone.Planned == r.Gone.Rejected && r.Problem == ""
 }
 
 // judge compares the place with the model once all is settled.
@@ -267,7 +277,7 @@ func (w *history) judge(last activate.Result) {
 			w.rt.Fatalf("%d operations were done twice", n)
 		}
 	}
-	if len(w.model.twice) > 0 || last.Rejected > 0 {
+	if len(w.model.twice) > 0 || last.Rejected+last.Gone.Rejected > 0 {
 		return // what is open of their keys may stay so
 	}
 	open := int64(-1)

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 
 	"elt/activate"
 )
@@ -49,4 +51,25 @@ func ReadRows(path string) ([]Row, error) {
 		list = append(list, Row{k, last[k]})
 	}
 	return list, lines.Err()
+}
+
+// WriteRow adds a row that somebody else has made to such a file, which nobody has
+// open.
+func WriteRow(path string, r Row) error {
+	return addTo(path, fmt.Sprintf(`{"op":"upsert","key":%s,"fields":%s,"op_id":%s,"batch":"theirs"}`+"\n", r.Key, r.Fields, strconv.Quote("of "+r.Key)))
+}
+
+// Tear leaves a line of a file half-written, as a process does that dies.
+func Tear(path string) error { return addTo(path, `{"op":"upsert","key":{"id":1},"fie`) }
+
+func addTo(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }

@@ -202,7 +202,10 @@ func (s *Service) batch(object string, list []record, outage fake.Outage) fake.R
 	}
 	if s.Atomic {
 		for _, c := range list {
-			if code, message := s.refuses(c); code != "" {
+			if _, known := s.ops[c.OpID]; known && !s.Forgetful {
+				continue
+			}
+			if code, message := s.refuses(object, c); code != "" {
 				return fake.Problem(http.StatusConflict, code, message)
 			}
 		}
@@ -236,11 +239,20 @@ func (s *Service) batch(object string, list []record, outage fake.Outage) fake.R
 	return fake.Reply{Status: http.StatusNoContent}
 }
 
-func (s *Service) refuses(c record) (code, message string) {
+// refuses says why a row is not taken; "": it is.
+func (s *Service) refuses(object string, c record) (code, message string) {
 	if s.Reject != nil {
-		return s.Reject(string(c.Key), string(c.Fields))
+		code, message = s.Reject(string(c.Key), string(c.Fields))
 	}
-	return "", ""
+	row := s.rows[object+"\x00"+string(c.Key)]
+	switch {
+	case code != "":
+	case c.Action == activate.Create && row != nil:
+		return "exists", "a row with this key is there already"
+	case c.Action == activate.Update && row == nil:
+		return "not_found", "there is no row with this key"
+	}
+	return code, message
 }
 
 // apply does one operation, once.
@@ -254,14 +266,7 @@ func (s *Service) apply(object string, c record) Result {
 	res := Result{OpID: c.OpID, Status: "updated"}
 	place := object + "\x00" + string(c.Key)
 	row := s.rows[place]
-	code, message := s.refuses(c)
-	switch {
-	case code != "":
-	case c.Action == activate.Create && row != nil:
-		code, message = "exists", "a row with this key is there already"
-	case c.Action == activate.Update && row == nil:
-		code, message = "not_found", "there is no row with this key"
-	}
+	code, message := s.refuses(object, c)
 	if code != "" {
 		res.Status, res.Code, res.Message = "rejected", code, message
 		return res // not kept: the same operation may be taken later
@@ -358,6 +363,13 @@ func (s *Service) Put(object, key, fields string) {
 		s.rows, s.ops, s.replies = map[string]*stored{}, map[string]Result{}, map[string]fake.Reply{}
 	}
 	s.rows[object+"\x00"+key] = &stored{object: object, key: key, fields: fields, id: "foreign"}
+}
+
+// SetFault sets Fault between calls.
+func (s *Service) SetFault(fault func(call int) fake.Outage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Fault = fault
 }
 
 // Calls are the calls so far; over of them went beyond a rate, and doubled counts

@@ -1,10 +1,8 @@
 package file_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,34 +39,11 @@ func upsert(op string) activate.Batch {
 // rows reads a file as its documentation tells readers to.
 func rows(t *testing.T, path string) []activatetest.Row {
 	t.Helper()
-	text, err := os.ReadFile(path)
+	list, err := activatetest.ReadRows(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	type line struct {
-		Op          string
-		Key, Fields json.RawMessage
-	}
-	var all []activatetest.Row
-	last := map[string]line{}
-	s := bufio.NewScanner(bytes.NewReader(text))
-	for s.Scan() {
-		var l line
-		if err := json.Unmarshal(s.Bytes(), &l); err != nil {
-			t.Fatal(err)
-		}
-		if l.Op == "append" {
-			all = append(all, activatetest.Row{Key: string(l.Key), Fields: string(l.Fields)})
-			continue
-		}
-		last[string(l.Key)] = l
-	}
-	for k, l := range last {
-		if l.Op != "delete" {
-			all = append(all, activatetest.Row{Key: k, Fields: string(l.Fields)})
-		}
-	}
-	return all
+	return list
 }
 
 func TestContract(t *testing.T) {

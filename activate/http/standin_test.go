@@ -1,10 +1,7 @@
 package http_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"os"
 	"testing"
 
 	"elt/activate"
@@ -27,30 +24,9 @@ func stand(t testing.TB, c activate.Config, o fake.Options) activate.Connector {
 // kept reads the rows that a stand-in has, as its file tells them.
 func kept(t testing.TB, path string) []activatetest.Row {
 	t.Helper()
-	f, err := os.Open(path)
+	list, err := activatetest.ReadRows(path)
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer f.Close()
-	var list []activatetest.Row
-	at := map[string]int{}
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var l struct {
-			Op          activate.Action
-			Key, Fields json.RawMessage
-		}
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			t.Fatal(err)
-		}
-		row := activatetest.Row{Key: string(l.Key), Fields: string(l.Fields)}
-		if i, ok := at[row.Key]; ok && l.Op != activate.Append {
-			list[i] = row
-			continue
-		}
-		at[row.Key] = len(list)
-		list = append(list, row)
 	}
 	return list
 }

@@ -82,6 +82,9 @@ type Limits struct {
 	Concurrency int    // most calls side by side; 0: 1
 	Replay      ReplayClass
 	Looks       bool // rows whose outcome is unknown can be looked for: there is a [Lookup]
+	// Window is how long the destination knows an operation by its idempotency key;
+	// after that, what is unknown has to be looked for. 0: it forgets none.
+	Window time.Duration
 	// LookAfter is how long after a call a lookup may still miss what it has done:
 	// the service may be busy with it, or find it later than it has it.
 	LookAfter time.Duration

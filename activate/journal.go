@@ -17,15 +17,16 @@ const settleTimeout = time.Minute
 
 // prepare commits the intents of a page before a byte leaves. An older unknown
 // intent of the same key stays beside the new one: should the new one be
-// refused, the old one may still have happened.
-func (p *Plan) prepare(ctx context.Context, after, last int64, blocked bool, replay ReplayClass) error {
-	skip := ``
-	if blocked {
-		skip = ` AND class <> 'unknown'`
-	}
-	resent := p.resent(replay)
+// refused, the old one may still have happened. skip is what else the rows have to fulfil.
+func (p *Plan) prepare(ctx context.Context, after, last int64, skip string, limits Limits) error {
+	resent := p.resent(limits.Replay)
 	pick := func(prev, now string) string {
 		return `CASE WHEN ` + resent + ` THEN ` + prev + ` ELSE ` + now + ` END`
+	}
+	at := `CAST($8 AS timestamp with time zone)`
+	if limits.Window > 0 { // which begins when an operation is sent for the first time
+		at = pick(`coalesce((SELECT min(i.prepared_at) FROM `+state.Intents+` AS i WHERE i.project = $1 AND i.target = $2 AND i.sync = $3
+			AND i.target_fp = $4 AND i.op_id = prev_op_id), `+at+`)`, at)
 	}
 	const action = `CASE WHEN class = 'remove' THEN 'delete' ELSE CAST($7 AS text) END`
 	return p.db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
@@ -36,8 +37,7 @@ func (p *Plan) prepare(ctx context.Context, after, last int64, blocked bool, rep
 				key_hash, key_json, action, payload, payload_hash, stable_hash, state, prepared_at)
 			SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), `+pick("prev_op_id", "op_id")+`,
 				CAST($5 AS text), CAST($6 AS bigint), key_hash, key_json, `+action+`, `+pick("prev_payload", "payload")+`,
-				`+pick("prev_payload_hash", "payload_hash")+`, `+pick("prev_stable_hash", "stable_hash")+`, 'PREPARED',
-				CAST($8 AS timestamp with time zone)
+				`+pick("prev_payload_hash", "payload_hash")+`, `+pick("prev_stable_hash", "stable_hash")+`, 'PREPARED', `+at+`
 			FROM `+p.table.String()+` WHERE seq > $9 AND seq <= $10`+skip,
 			p.id(p.sync.RunID, p.epoch, string(p.sync.action()), time.Now().UTC(), after, last)...)
 		return err

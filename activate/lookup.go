@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"elt/internal/retry"
+	"elt/internal/rows"
 	"elt/internal/state"
 	"elt/internal/warehouse"
 )
@@ -29,11 +30,14 @@ func (p *Plan) resolve(ctx context.Context, s *sender, page int64, list []row) (
 	var older []settled
 	var again []int64
 	for _, r := range list {
-		if r.class != classUnknown {
+		if !s.looks(r) {
 			send = append(send, r)
 			continue
 		}
 		o := found[r.seq]
+		if r.stale && o.Status == "" {
+			o.Code, o.Message = "forgotten", fmt.Sprintf("it was sent more than %s ago, so that the destination may not know its key any more", s.limits.Window)
+		}
 		switch {
 		case r.before.Action == Delete: // to send the row is right whether it is gone or not
 		case o.Status == Acked && r.current:
@@ -119,12 +123,38 @@ func (p *Plan) adoptFound(page int64) statement {
 		WHERE ` + mine + ` AND l.key_hash = t.key_hash AND t.key_hash IN ` + p.keys(`o.status = 'found'`), p.id(page)}
 }
 
+// looks reports whether a row may be sent only after somebody has looked for it.
+func (s *sender) looks(r row) bool {
+	return r.class == classUnknown && (s.limits.Replay == Reconcile || r.stale)
+}
+
+// markStale marks the rows whose operation the destination has forgotten since it
+// was first sent: with the same key it would be done once more.
+func (p *Plan) markStale(ctx context.Context, s *sender, list []row) (numbers []string, err error) {
+	if s.limits.Replay != IdempotencyKey || s.limits.Window == 0 {
+		return nil, nil
+	}
+	stale := map[int64]bool{}
+	err = warehouse.Each(ctx, p.db, `SELECT p.seq FROM `+p.table.String()+` AS p JOIN (SELECT op_id, prepared_at FROM `+state.Intents+`
+		WHERE `+mine+`) AS i ON i.op_id = p.prev_op_id WHERE p.seq >= $5 AND p.seq <= $6 AND p.class = 'unknown' AND p.prev_action <> 'delete'
+		GROUP BY p.seq HAVING min(i.prepared_at) < $7 ORDER BY p.seq`, func(r rows.Row) error {
+		stale[r.Int(0)] = true
+		return nil
+	}, p.id(list[0].seq, list[len(list)-1].seq, time.Now().Add(-s.limits.Window).UTC())...)
+	for i := range list {
+		if list[i].stale = stale[list[i].seq]; list[i].stale {
+			numbers = append(numbers, strconv.FormatInt(list[i].seq, 10))
+		}
+	}
+	return numbers, err
+}
+
 // lookUp asks what became of the unknown operations of list, by the number of
 // their row. It asks for what was sent then.
 func (s *sender) lookUp(ctx context.Context, list []row) map[int64]Outcome {
 	var unknown []row
 	for _, r := range list {
-		if r.class == classUnknown && r.before.Action != Delete {
+		if s.looks(r) && r.before.Action != Delete {
 			unknown = append(unknown, r)
 		}
 	}

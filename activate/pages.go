@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"elt/internal/warehouse"
 )
@@ -109,13 +110,22 @@ func (p *Plan) ready(ctx context.Context, s *sender, sh *sheet) (err error) {
 			return fmt.Errorf("look for keys that moved: %w", err)
 		}
 	}
-	looks := s.limits.Replay == Reconcile
-	if looks && sh.after < p.adds {
+	skip := ``
+	stale, err := p.markStale(ctx, s, sh.list)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for what the destination has forgotten: %w", err)
+	case s.limits.Replay == Reconcile:
+		skip = ` AND class <> 'unknown'`
+	case len(stale) > 0:
+		skip = ` AND (class <> 'unknown' OR seq NOT IN (` + strings.Join(stale, ", ") + `))`
+	}
+	if skip != `` && sh.after < p.adds {
 		if sh.send, sh.results, err = p.resolve(ctx, s, sh.number, sh.list); err != nil {
 			return fmt.Errorf("resolve what is unknown: %w", err)
 		}
 	}
-	if err := p.prepare(ctx, sh.after, sh.list[len(sh.list)-1].seq, looks, s.limits.Replay); err != nil {
+	if err := p.prepare(ctx, sh.after, sh.list[len(sh.list)-1].seq, skip, s.limits); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	return nil

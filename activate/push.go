@@ -77,6 +77,7 @@ type row struct {
 	// Of a row whose earlier outcome is unknown:
 	before  Change // what was sent
 	now     Change // what would be sent if there had been nothing before
+	stale   bool   // the destination does not know the operation any more
 	current bool   // what was sent is what the row is now, or all that is ever sent of it
 }
 

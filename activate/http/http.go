@@ -226,6 +226,7 @@ func (d *destination) declared(key []string) activate.Limits {
 	if l.Replay == "" {
 		l.Replay = d.safeReplay(key)
 	}
+	l.Window = d.sync.Window
 	if look := d.sync.Lookup; look != nil {
 		if l.LookAfter = look.After; l.LookAfter == 0 {
 			l.LookAfter = defaultLookAfter

@@ -21,10 +21,11 @@ type Sync struct {
 	Batch   *Batch             `yaml:"batch,omitempty" json:"batch,omitempty" jsonschema:"description=Many rows a call; one when left out"`
 	Actions map[string]*Action `yaml:"actions,omitempty" json:"actions,omitempty" jsonschema:"description=Calls of create / update / upsert / append / delete that differ; delete makes mode mirror possible"`
 
-	KeyHeader string  `yaml:"idempotency_header,omitempty" json:"idempotency_header,omitempty" jsonschema:"description=Header of the id of the operation or of the batch; Idempotency-Key when left out"`
-	Replay    string  `yaml:"replay,omitempty" json:"replay,omitempty" jsonschema:"enum=idempotent,enum=idempotency-key,enum=reconcile,description=What may be done when the reply is lost: send again as it is now / send again with the same op_id / look first. When left out idempotent for PUT and DELETE of a path with the key and else reconcile"`
-	Outcome   Rules   `yaml:"outcome,omitempty" json:"outcome,omitempty" jsonschema:"description=What replies mean"`
-	Lookup    *Lookup `yaml:"lookup,omitempty" json:"lookup,omitempty" jsonschema:"description=How to look up a row whose outcome is unknown"`
+	KeyHeader string        `yaml:"idempotency_header,omitempty" json:"idempotency_header,omitempty" jsonschema:"description=Header of the id of the operation or of the batch; Idempotency-Key when left out"`
+	Replay    string        `yaml:"replay,omitempty" json:"replay,omitempty" jsonschema:"enum=idempotent,enum=idempotency-key,enum=reconcile,description=What may be done when the reply is lost: send again as it is now / send again with the same op_id / look first. When left out idempotent for PUT and DELETE of a path with the key and else reconcile"`
+	Window    time.Duration `yaml:"replay_window,omitempty" json:"replay_window,omitempty" jsonschema:"description=How long the service knows an Idempotency-Key such as 24h; what is still unknown after that is looked up or waits for you; for ever when left out"`
+	Outcome   Rules         `yaml:"outcome,omitempty" json:"outcome,omitempty" jsonschema:"description=What replies mean"`
+	Lookup    *Lookup       `yaml:"lookup,omitempty" json:"lookup,omitempty" jsonschema:"description=How to look up a row whose outcome is unknown"`
 }
 
 // Batch is how many rows go in a call, and what is around them.

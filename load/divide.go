@@ -48,6 +48,10 @@ func (d *Divided) Result() Result {
 	return Result{Read: s.read, Staged: s.rows + d.superseded, Quarantined: s.quarantined, Discarded: s.discarded, Superseded: d.superseded}
 }
 
+// Moved reports whether rows of the table may give way that lie in none of the
+// windows, since their time has changed.
+func (d *Divided) Moved() bool { return d.moved }
+
 func (d *Divided) settle(ctx context.Context, tx *warehouse.Tx, windows []window.Window) error {
 	s := d.staged
 	existing, err := tx.Schema(ctx, s.contract.Table)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,21 +13,17 @@ import (
 )
 
 // windowsDone are the windows that are done, with the run that did each and when.
-func (p *past) windowsDone() map[string]string {
-	p.t.Helper()
+func (s *sourced) windowsDone() map[string]string {
+	s.t.Helper()
 	out := map[string]string{}
-	db := openAt(p.t, p.dir, p.addr)
-	defer func() {
-		if err := db.Close(); err != nil {
-			p.t.Fatal(err)
-		}
-	}()
-	err := warehouse.Each(p.t.Context(), db, `SELECT backfill || ' ' || step, window_start, run_id, ended_at FROM _elt.windows WHERE status = 'ok'`, func(r rows.Row) error {
+	db := openAt(s.t, s.dir, s.addr)
+	q := `SELECT backfill || ' ' || step, window_start, run_id, ended_at FROM _elt.windows WHERE status = 'ok'`
+	err := warehouse.Each(s.t.Context(), db, q, func(r rows.Row) error {
 		out[r.String(0)+" "+r.Time(1).Format("02 15")] = r.String(2) + " " + r.Time(3).String()
 		return nil
 	})
-	if err != nil {
-		p.t.Fatal(err)
+	if err := errors.Join(err, db.Close()); err != nil {
+		s.t.Fatal(err)
 	}
 	return out
 }
@@ -117,5 +115,55 @@ func retryOfABackfill(t *testing.T, engine string) {
 	}
 	if kept < 5 {
 		t.Errorf("only %d windows were done when the runs died", kept)
+	}
+}
+
+// forgetWindows makes windows of the orders, by their day, as if they were not done.
+func (p *past) forgetWindows(days ...int) {
+	p.t.Helper()
+	db := openAt(p.t, p.dir, p.addr)
+	err := db.Update(p.t.Context(), func(ctx context.Context, tx *warehouse.Tx) error {
+		for _, day := range days {
+			n, err := tx.Exec(ctx, fmt.Sprintf(`DELETE FROM _elt.windows WHERE step = 'shop.orders' AND window_start = timestamptz '2026-03-%02d 00:00:00+01'`, day))
+			if err != nil || n != 1 {
+				return fmt.Errorf("%d windows of day %d: %w", n, day, err)
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// A stream of which a backfill has done some windows goes on with the others: what
+// the source holds of these by then is there, a row that has moved into one from a
+// window that was done is there once, windows that were done stay as they are, and models are built again
+// for both.
+func TestABackfillGoesOnWithinAStream(t *testing.T) { onBoth(t, backfillGoesOnWithinAStream) }
+
+func backfillGoesOnWithinAStream(t *testing.T, engine string) {
+	p := newHandover(t, engine)
+	p.orders(1, 2, 3, 4, 5)
+	p.must("run")
+	past := []string{"run", "--backfill", "2026-03-01..2026-03-06", "shop.orders+"}
+	p.must(past...)
+	p.forgetWindows(2, 4)
+	done := p.windowsDone()
+	p.exec(`UPDATE orders SET v = v + 50`)
+	p.exec(`UPDATE orders SET at = '2026-03-04 13:00+01' WHERE v = 51`)
+	p.exec(`DELETE FROM orders WHERE v = 52`)
+	p.must(past...)
+	if got := fmt.Sprint(p.lines("shop.orders")); got != "[101|51|04 12|1 103|3|03 11|3 104|54|04 11|4 105|5|05 11|5]" {
+		t.Errorf("the orders are %s", got)
+	}
+	if got := fmt.Sprint(p.lines("marts.by_day")); got != "[03|1|3 04|2|105 05|1|5]" {
+		t.Errorf("the days are %s", got)
+	}
+	now := p.windowsDone()
+	for w, by := range done {
+		if run, _, _ := strings.Cut(by, " "); strings.Contains(w, "shop.orders") && !strings.HasPrefix(now[w], run+" ") {
+			t.Errorf("window %s was done by run %s, and again by %s", w, by, now[w])
+		}
 	}
 }

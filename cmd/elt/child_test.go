@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -29,8 +30,8 @@ const (
 
 // TestChildProcess is a process of elt for tests of processes: it runs the
 // command line after --, and does nothing in an ordinary test run. With
-// ELT_TEST_HOLD=DIR its run stands still in the build of a mart; it makes the
-// file of ELT_TEST_ASKED when it asks for the address of its warehouse.
+// ELT_TEST_HOLD=DIR its run stands still in the build of a mart, or in what writes
+// to the schema of ELT_TEST_HOLD_IN; it makes the file of ELT_TEST_ASKED when it asks for the address of its warehouse.
 func TestChildProcess(*testing.T) {
 	if flag.NArg() == 0 {
 		return
@@ -40,7 +41,8 @@ func TestChildProcess(*testing.T) {
 	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, wrap: failpoint(os.LookupEnv)}
 	if dir, ok := os.LookupEnv("ELT_TEST_HOLD"); ok {
-		a.wrap = func(d warehouse.Driver) warehouse.Driver { return &holdDriver{Driver: d, dir: dir} }
+		in := cmp.Or(os.Getenv("ELT_TEST_HOLD_IN"), "marts")
+		a.wrap = func(d warehouse.Driver) warehouse.Driver { return &holdDriver{Driver: d, dir: dir, in: in} }
 	}
 	if path, ok := os.LookupEnv("ELT_TEST_ASKED"); ok {
 		a.env = func(name string) (string, bool) {
@@ -55,10 +57,10 @@ func TestChildProcess(*testing.T) {
 	os.Exit(a.main(context.Background(), flag.Args()))
 }
 
-// holdDriver holds, once a run is recorded, the first statement about a mart.
+// holdDriver holds, once a run is recorded, the first statement about a schema.
 type holdDriver struct {
 	warehouse.Driver
-	dir       string
+	dir, in   string
 	run, held atomic.Bool
 }
 
@@ -79,7 +81,7 @@ func (t *holdTx) Exec(ctx context.Context, q string, args ...any) (int64, error)
 	if strings.Contains(q, "INSERT INTO _elt.run") {
 		t.d.run.Store(true)
 	}
-	if t.d.run.Load() && strings.Contains(q, `"marts"`) && t.d.held.CompareAndSwap(false, true) {
+	if t.d.run.Load() && strings.Contains(q, `"`+t.d.in+`"`) && t.d.held.CompareAndSwap(false, true) {
 		if err := os.WriteFile(filepath.Join(t.d.dir, holdFile), nil, 0o600); err != nil {
 			return 0, err
 		}

@@ -231,12 +231,12 @@ func killsByNight(t *testing.T, engine string, args []string) {
 	began := time.Now()
 	newNight(t, engine).child(t, 0, args...).wantExit(t, exitOK)
 	takes := time.Since(began)
-	killed := 0
+	killed, windows := 0, 0
 	for _, at := range failpoints(random, calls) {
 		t.Run(fmt.Sprintf("call %d of %d", at, calls), func(t *testing.T) {
 			n := newNight(t, engine)
 			killed += n.killed(t, n.child(t, at, alone...), nil)
-			n.whole(t, nil, args...)
+			windows += n.continued(t, args...)
 			n.wantLeft(t, fmt.Sprintf("killed at call %d", at), want)
 		})
 	}
@@ -245,11 +245,26 @@ func killsByNight(t *testing.T, engine string, args []string) {
 		t.Run(after.String(), func(t *testing.T) {
 			n := newNight(t, engine)
 			killed += n.killed(t, n.child(t, 0, args...), time.After(after))
-			n.whole(t, nil, args...)
+			windows += n.continued(t, args...)
 			n.wantLeft(t, fmt.Sprintf("killed after %s of %s", after, takes), want)
 		})
 	}
-	t.Logf("%d were killed", killed)
+	t.Logf("%d were killed, with %d windows done", killed, windows)
+}
+
+// continued runs a command line without faults after one that may have been killed,
+// and wants no window done again that it had done. It returns how many these were.
+func (n *night) continued(t *testing.T, args ...string) int {
+	t.Helper()
+	done := n.windowsDone()
+	n.whole(t, nil, args...)
+	now := n.windowsDone()
+	for w, by := range done {
+		if now[w] != by {
+			t.Errorf("window %s was done by run %s, and again by %s", w, by, now[w])
+		}
+	}
+	return len(done)
 }
 
 // killed waits for the end of c, which it kills when now comes; 1 when c was

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"elt/internal/warehouse"
 )
 
 // A plan of a new project shows every step, a sync of a model that nothing has
@@ -122,13 +119,6 @@ func TestPlanOfABackfillCountsItsRows(t *testing.T) {
 	wantPlan("4 windows of 1d, 2026-03-03..2026-03-07: 4 rows, about", "4 windows of 1d, 2026-03-03..2026-03-07, about")
 	p.must("run", "--backfill", "2026-03-03..2026-03-07", "shop.orders+")
 	wantPlan("2026-03-03..2026-03-07, all done before")
-	db := openAt(t, p.dir, p.addr)
-	err := db.Update(t.Context(), func(ctx context.Context, tx *warehouse.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM _elt.windows WHERE step = 'shop.orders' AND window_start IN (timestamptz '2026-03-03 00:00:00+01', timestamptz '2026-03-06 00:00:00+01')`)
-		return err
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
+	p.forgetWindows(3, 6)
 	wantPlan("2 done before: 2 rows", "2 done before, about")
 }

@@ -145,6 +145,11 @@ func (l *loading) publishWindows(ctx context.Context, tx *warehouse.Tx, d *load.
 	if err := l.Store.SaveRejects(ctx, tx, l.relation, l.loadID, l.RunID, rejects); err != nil {
 		return done, err
 	}
+	if d.Moved() { // from windows that were done before, too
+		if err := l.Store.TouchWindows(ctx, tx, l.Backfill.ID(), l.relation, time.Now()); err != nil {
+			return done, err
+		}
+	}
 	counts, err := d.Count(ctx, tx, ws)
 	if err != nil {
 		return done, err

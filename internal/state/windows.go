@@ -75,6 +75,17 @@ func (s *Store) ForgetWindows(ctx context.Context, backfill, step string, before
 	return nil
 }
 
+// TouchWindows makes the windows of a step that ended well look as if they had ended
+// at a time: what is made of them is made again.
+func (s *Store) TouchWindows(ctx context.Context, tx *warehouse.Tx, backfill, step string, at time.Time) error {
+	_, err := tx.Exec(ctx, `UPDATE _elt.windows SET ended_at = $5 WHERE project = $1 AND target = $2 AND backfill = $3 AND step = $4 AND status = 'ok'`,
+		s.project, s.target, backfill, step, stamp(at))
+	if err != nil {
+		return fmt.Errorf("touch the windows of %s: %w", step, err)
+	}
+	return nil
+}
+
 // DueFrom is from when a model is due, where windows of a backfill make its newest
 // row say nothing about that; zero: as its rows say.
 func (s *Store) DueFrom(ctx context.Context, model string) (due time.Time, err error) {

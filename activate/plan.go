@@ -32,6 +32,7 @@ type Plan struct {
 	outline Outline
 	held    func()
 	lease   context.Context // ends when the lock is lost
+	unknown bool            // the outcome of an earlier operation of a row is not known
 	pushed  bool
 	evens   []span // rows that were settled with one outcome for each page
 	few     int64  // rows in a page; 0: as many as the limits of the destination suggest
@@ -327,6 +328,7 @@ func (p *Plan) classify(ctx context.Context) error {
 		r.count(row.String(0), row.Int(1), row.Bool(2))
 		p.outline.add(row.String(0), row.Bool(3), row.Int(1))
 		p.last = max(p.last, row.Int(4))
+		p.unknown = p.unknown || row.String(0) == classUnknown
 		if row.String(0) != classRemove {
 			p.adds = max(p.adds, row.Int(4))
 		}

@@ -1,6 +1,7 @@
 package activate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -168,33 +169,38 @@ func (p *Plan) accepts(limits Limits) error {
 	return nil
 }
 
-// page reads the rows with the numbers after..to, to included. A range finds
-// its rows without reading the others; a LIMIT would read all that follow.
+// page reads the rows with the numbers after..to, to included. The range finds its
+// rows without reading the others; the limit says how many they are at most. What
+// came before is read only where the outcome of something is not known.
 func (p *Plan) page(ctx context.Context, after, to int64, limits Limits) ([]row, error) {
-	resend := p.resent(limits.Replay)
-	var list []row
-	err := warehouse.Each(ctx, p.db, `SELECT seq, class, `+resend+`, op_id, key_json, payload, prev_op_id, prev_payload, key_hash, coalesce(gone, false),
-		coalesce(prev_action, ''), coalesce(prev_payload_hash = payload_hash, false)
-		FROM `+p.table.String()+` WHERE seq > $1 AND seq <= $2 ORDER BY seq`, func(r rows.Row) error {
-		item := row{seq: r.Int(0), key: r.String(8), class: r.String(1), gone: r.Bool(9), resent: r.Bool(2), change: Change{
-			OpID: r.String(3), Action: p.sync.action(), Key: []byte(r.String(4)), Fields: []byte(r.String(5)),
+	before := ``
+	if p.unknown {
+		before = `, ` + p.resent(limits.Replay) + `, prev_op_id, prev_payload, coalesce(prev_action, ''), coalesce(prev_payload_hash = payload_hash, false)`
+	}
+	list := make([]row, 0, min(to, p.last)-after)
+	err := warehouse.Each(ctx, p.db, `SELECT seq, class, op_id, key_json, payload, key_hash, coalesce(gone, false)`+before+`
+		FROM `+p.table.String()+fmt.Sprintf(` WHERE seq > %d AND seq <= %d LIMIT %d`, after, to, to-after), func(r rows.Row) error {
+		item := row{seq: r.Int(0), key: r.String(5), class: r.String(1), gone: r.Bool(6), change: Change{
+			OpID: r.String(2), Action: p.sync.action(), Key: r.Bytes(3), Fields: r.Bytes(4),
 		}}
 		if item.class == classUnknown {
+			item.resent = r.Bool(7)
 			item.now, item.current = item.change, r.Bool(11) || p.sync.once()
-			item.before = Change{OpID: r.String(6), Action: Action(r.String(10)), Key: item.change.Key, Fields: []byte(r.String(7))}
+			item.before = Change{OpID: r.String(8), Action: Action(r.String(10)), Key: item.change.Key, Fields: r.Bytes(9)}
 		}
 		if item.resent {
-			item.change.OpID, item.change.Fields = r.String(6), []byte(r.String(7))
+			item.change.OpID, item.change.Fields = item.before.OpID, item.before.Fields
 		}
 		if item.class == classRemove {
 			item.change.Action, item.change.Fields = Delete, nil
 		}
 		list = append(list, item)
 		return nil
-	}, after, to)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
+	slices.SortFunc(list, func(a, b row) int { return cmp.Compare(a.seq, b.seq) })
 	return list, nil
 }
 

@@ -64,6 +64,14 @@ func (r Row) String(i int) string {
 	}
 }
 
+// Bytes returns column i as String does; an empty one for NULL.
+func (r Row) Bytes(i int) []byte {
+	if c, ok := r.batch.Column(i).(*array.String); ok && c.IsValid(r.index) {
+		return append(make([]byte, 0, c.ValueLen(r.index)), c.Value(r.index)...)
+	}
+	return []byte(r.String(i))
+}
+
 // Int returns column i as an integer; 0 for NULL. It panics with the column's
 // type when that is no number, which is a mistake in the query.
 func (r Row) Int(i int) int64 {

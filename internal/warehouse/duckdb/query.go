@@ -3,6 +3,9 @@ package duckdb
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -27,7 +30,7 @@ func (t *tx) Query(ctx context.Context, q string, args ...any) (array.RecordRead
 	if err != nil {
 		return nil, t.note(wrap(err))
 	}
-	if !sel {
+	if !sel || bounded(q) {
 		return t.direct(ctx, q, args...)
 	}
 	t.pages++
@@ -45,6 +48,20 @@ func (t *tx) Query(ctx context.Context, q string, args ...any) (array.RecordRead
 		return nil, t.note(err)
 	}
 	return r, nil
+}
+
+// limit is how a statement ends that bounds its result.
+var limit = regexp.MustCompile(`(?i)\bLIMIT\s+(\d{1,6})\s*$`)
+
+// bounded reports whether a statement says itself that its result is no more than
+// a page: a table of it would cost more than it spares.
+func bounded(q string) bool {
+	m := limit.FindStringSubmatch(q)
+	if m == nil || strings.Contains(q[strings.LastIndexByte(q, '\n')+1:], "--") {
+		return false
+	}
+	n, err := strconv.Atoi(m[1])
+	return err == nil && n <= pageRows
 }
 
 // isSelect reports whether q is a single SELECT, in the engine's own judgement.

@@ -91,6 +91,9 @@ func TestQueryTakesAllThatAnswers(t *testing.T) {
 		"SELECT 4 -- and a comment": "4",
 		"SELECT 5;":                 "5",
 		"SELECT '' WHERE false":     "none",
+		"SELECT 6 LIMIT 1":          "6",
+		"SELECT 7\nlimit  2 ":       "7",
+		"SELECT 8 -- LIMIT 1":       "8",
 		"SHOW TABLES FROM wh._elt":  "commits",
 		"DESCRIBE SELECT 1 AS one":  "one",
 	} {
@@ -102,6 +105,26 @@ func TestQueryTakesAllThatAnswers(t *testing.T) {
 	_, err := db.Query(t.Context(), "SELECT\n missing FROM range(3)")
 	if warehouse.KindOf(err) != warehouse.KindNotFound || !strings.Contains(err.Error(), "LINE 2:") {
 		t.Errorf("an unknown column gave kind %d: %v", warehouse.KindOf(err), err)
+	}
+}
+
+// A LIMIT in a comment bounds nothing: the result is read in flat memory.
+func TestALimitInACommentIsNone(t *testing.T) {
+	db, _ := openFile(t)
+	const n = 200_000
+	for q, want := range map[string]int64{"": n, " LIMIT 50000": 50_000, " -- LIMIT 5": n} {
+		got := int64(0)
+		r, err := db.Query(t.Context(), "SELECT range AS i FROM range($1)"+q, int64(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r.Next() {
+			got += r.RecordBatch().NumRows()
+		}
+		if r.Err() != nil || got != want {
+			t.Errorf("%q gave %d rows, want %d: %v", q, got, want, r.Err())
+		}
+		r.Release()
 	}
 }
 

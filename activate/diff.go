@@ -107,8 +107,10 @@ func (p *Plan) objects(d *warehouse.Dialect, src source) (key, payload string, e
 }
 
 // keyHash is an expression of the hash of a row's key; NULL where the key is none.
+// It is half of the digest: 128 bits are enough that no two keys meet, also where
+// somebody looks for such a pair, and it is written and compared for every row.
 func (s source) keyHash(d *warehouse.Dialect) string {
-	return `CASE WHEN ` + s.nullKey() + ` THEN NULL ELSE ` + d.StableHash(s.keys) + ` END`
+	return `CASE WHEN ` + s.nullKey() + ` THEN NULL ELSE left(` + d.StableHash(s.keys) + `, 32) END`
 }
 
 // classed are the CTEs that give each hashed row its class.

@@ -158,12 +158,16 @@ func (sh *sheet) join() {
 // pageRows is how many rows are prepared and settled at a time: whole batches,
 // so that a page is few calls of big batches or many of small ones, and memory
 // stays flat. Where a row may be sent twice for a time only, or needs a look, it is
-// few: as many as a crash then leaves in doubt.
+// few: as many as a crash then leaves in doubt. Where a row may be sent again and no
+// rate holds calls back, it is up to 200 calls, since a page has a cost of its own.
 func (p *Plan) pageRows(limits Limits) int64 {
 	if p.few > 0 {
 		return p.few
 	}
 	most := map[ReplayClass]int{Idempotent: 5000, IdempotencyKey: 1000}[limits.Replay]
 	batches := max(most/limits.BatchRows, limits.Concurrency, 1)
+	if limits.Replay == Idempotent && len(limits.Rates) == 0 {
+		batches = max(batches, min(20_000/limits.BatchRows, 200))
+	}
 	return int64(batches) * int64(limits.BatchRows)
 }

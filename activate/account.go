@@ -2,6 +2,7 @@ package activate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,7 +27,7 @@ func (p *Plan) finish(ctx context.Context, after int64) error {
 		return err
 	}
 	if err := p.check(ctx); err != nil {
-		return err
+		return p.fencedOr(ctx, err)
 	}
 	err = p.sample(ctx, `SELECT key_json, message FROM `+state.SyncQuarantine+` WHERE `+mine+` ORDER BY first_at DESC, key_json LIMIT 5`, p.id()...)
 	if err != nil {
@@ -38,6 +39,17 @@ func (p *Plan) finish(ctx context.Context, after int64) error {
 		}
 		return p.record(ctx, tx, r.status())
 	})
+}
+
+// fencedOr is err, or [ErrFenced] when another run has begun: what that has done to
+// the ledger since is no mistake of this one.
+func (p *Plan) fencedOr(ctx context.Context, err error) error {
+	if errors.Is(err, ErrAccounting) {
+		if fenced := p.db.Update(ctx, p.fence); errors.Is(fenced, ErrFenced) {
+			return fenced
+		}
+	}
+	return err
 }
 
 // record writes the account of the run.

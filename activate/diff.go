@@ -89,7 +89,7 @@ func (p *Plan) picked(key, payload string, upgraded bool) string {
 	}
 	const none = `class IN ('unchanged')`
 	return `SELECT class,
-		CASE WHEN ` + sent + ` THEN md5($6 || key_hash) END AS op_id,
+		CASE WHEN ` + sent + ` THEN md5($6 || key_hash ` + p.opPayload() + `) END AS op_id,
 		CASE WHEN ` + none + ` AND q_attempts IS NULL THEN ` + strings.ReplaceAll(kept, "payload_hash", "key_hash") + ` ELSE key_hash END AS key_hash,
 		CASE WHEN NOT ` + none + ` THEN ` + key + ` END AS key_json,
 		CASE WHEN ` + sent + ` THEN ` + payload + ` END AS payload,
@@ -179,8 +179,19 @@ func (s source) exactKeys() (list string, exact bool) {
 	return strings.Join(names, ", "), true
 }
 
-// opSalt makes op ids: one for ever for a key that is sent once, one per epoch
-// otherwise, since the same payload may be right again after another one.
+// opPayload makes the payload a part of the op id of a key that is sent once: what
+// was refused and has been mended since is another operation, which a destination
+// that answers for an operation it knows would not even look at. What may have been
+// done is sent again as it was, with the id that it had.
+func (p *Plan) opPayload() string {
+	if p.sync.once() {
+		return `|| '|' || payload_hash`
+	}
+	return ``
+}
+
+// opSalt makes op ids: the same in every run for a key that is sent once, one per
+// epoch otherwise, since the same payload may be right again after another one.
 func (p *Plan) opSalt() string {
 	base := Fingerprint(p.store.Project(), p.store.Target(), p.sync.Name, p.sync.TargetFP)
 	if p.sync.once() {

@@ -23,7 +23,10 @@ SOAK := go test -count=1 -v -timeout 12h -tags=duckdb_arrow,soak
 soak: ## 10,000 histories, every kill, many cuts of the network, real minutes of rates: hours; see docs/soak.md
 	sh internal/testdb/install.sh
 	$(SOAK) ./activate -run 'TestRatesOverARealMinute'
-	$(SOAK) ./activate -run 'TestInvariant8$$|TestInvariant9$$' -rapid.checks=2500
+	$(SOAK) ./activate -run 'TestInvariant8$$|TestInvariant9$$' -rapid.checks=3400
+	$(SOAK) ./activate/http -run 'TestInvariant8' -rapid.checks=240
+	$(SOAK) ./activate/file -run 'TestInvariant8' -rapid.checks=1240
+	$(SOAK) ./activate/postgres -run 'TestInvariant8' -rapid.checks=1000
 	$(SOAK) ./cmd/elt -run 'TestSoak'
 	$(SOAK) ./cmd/elt -run 'TestKillsByNight|TestNetworkFaults|TestInvariant6TheReply' -soak
 

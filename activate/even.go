@@ -42,7 +42,7 @@ func (p *Plan) outcomes(sh *sheet) outcomes {
 	if one.status != Acked || one.resent || one.doubt || one.destID != "" || one.attempts == 0 {
 		return out
 	}
-	out.adds = true
+	adds := true
 	for i, r := range sh.list {
 		got := sh.results[i]
 		if got.seq != r.seq || r.gone || r.class == classRemove {
@@ -51,7 +51,7 @@ func (p *Plan) outcomes(sh *sheet) outcomes {
 		if got.seq = 0; got != one {
 			return out
 		}
-		out.adds = out.adds && r.class == classAdd
+		adds = adds && r.class == classAdd
 	}
 	created := `false`
 	if one.created {
@@ -61,7 +61,7 @@ func (p *Plan) outcomes(sh *sheet) outcomes {
 		CAST('' AS text) AS dest_id, CAST(%s AS text) AS code, CAST(%s AS text) AS message, CAST(%d AS bigint) AS attempts`,
 		created, warehouse.Literal(one.code), warehouse.Literal(one.message), one.attempts)
 	where := span{sh.after, sh.to}.where()
-	out.even = true
+	out.even, out.adds = true, adds
 	out.both = `(SELECT * FROM ` + p.table.String() + ` WHERE ` + where + `) AS p CROSS JOIN (SELECT ` + all + `) AS o`
 	out.keys = `(SELECT key_hash, class, ` + all + ` FROM ` + p.table.String() + ` WHERE ` + where + `) AS o`
 	return out

@@ -1,6 +1,8 @@
 package activate_test
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -187,6 +189,42 @@ func TestMirrorAfterAnUpgrade(t *testing.T) {
 		w.model(map[int]string{2: "b"})
 		if r := w.mustRun(); r.Acked != 1 || r.Gone.Deleted != 1 || len(w.dest.Rows()) != 1 {
 			t.Errorf("%+v, want one sent again and one deleted", r)
+		}
+	})
+}
+
+// nameless is a destination whose rows have no ids of their own.
+type nameless struct{ *activatetest.Memory }
+
+func (n nameless) Push(ctx context.Context, b activate.Batch) ([]activate.Outcome, error) {
+	outs, err := n.Memory.Push(ctx, b)
+	for i := range outs {
+		outs[i].DestID = ""
+	}
+	return outs, err
+}
+
+// A page of deletes that are all acknowledged alike ends their ledger rows.
+func TestDeletesOfANamelessDestinationEndInTheLedger(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeMirror, 10)
+		for n, rows := range []map[int]string{{1: "a", 2: "b"}, {2: "b"}} {
+			w.model(rows)
+			w.sync.RunID = fmt.Sprint("run", n)
+			plan, err := activate.NewPlan(t.Context(), db, w.st, w.sync)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := plan.Push(t.Context(), activate.Connector{Destination: nameless{w.dest}}, noWait); err != nil {
+				t.Error(err)
+			}
+			if err := plan.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		w.want("2:b")
+		if n := w.one(`SELECT count(*) FROM _elt.ledger`); n != 1 {
+			t.Errorf("%d rows are in the ledger, want 1", n)
 		}
 	})
 }

@@ -20,7 +20,8 @@ import (
 	"elt/internal/testdb"
 )
 
-func TestMain(m *testing.M) { os.Exit(testdb.Run(m)) }
+// TestMain sets how many histories are tried in each test; -rapid.checks=N tries more.
+func TestMain(m *testing.M) { os.Exit(activatetest.Main(m, 33)) }
 
 // world is a database to push to.
 type world struct{ url string }

@@ -27,7 +27,7 @@ func (a *app) cmdExplain() *cobra.Command {
 	var f explainFlags
 	cmd := command("operate", "explain SYNC KEY", "Tell what was sent for a key, when, by which run, with which outcome, and from which rows of which load",
 		"elt explain crm_contacts 4711\nelt explain prices sku=A1,country=DE\nelt explain prices '{\"sku\": \"A1\", \"country\": \"DE\"}' --json",
-		[]int{exitOK, exitFailed, exitUsage, exitTryAgain},
+		[]int{exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usage("explain takes a sync and a key, such as: elt explain crm_contacts 4711")

@@ -31,7 +31,7 @@ func (a *app) look(ctx context.Context, fn func(ctx context.Context, s *session)
 
 func (a *app) cmdRuns() *cobra.Command {
 	var limit int
-	cmd := command("day", "runs [RUN]", "List the last runs, or the steps of one", "elt runs\nelt runs 7f3a2c", []int{exitOK, exitFailed, exitUsage, exitTryAgain},
+	cmd := command("day", "runs [RUN]", "List the last runs, or the steps of one", "elt runs\nelt runs 7f3a2c", []int{exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error {
 			return a.look(cmd.Context(), func(ctx context.Context, s *session) error {
 				if len(args) > 0 {
@@ -151,7 +151,7 @@ func (a *app) cmdQuery() *cobra.Command {
 	var limit int
 	var showPII bool
 	cmd := command("build", "query SQL", "Run one SELECT on the warehouse, which it cannot change",
-		`elt query "select * from elt.freshness"`, []int{exitOK, exitFailed, exitUsage, exitTryAgain},
+		`elt query "select * from elt.freshness"`, []int{exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usage("query takes one SELECT, in quotes")
@@ -188,7 +188,7 @@ func (a *app) cmdShow() *cobra.Command {
 	var limit int
 	var sql, failed, showPII bool
 	cmd := command("build", "show TABLE", "Show rows of a table or model, its SQL, or the rows that failed its checks",
-		"elt show marts.customers --limit 20\nelt show marts.daily_revenue --sql\nelt show shop.orders --failed", []int{exitOK, exitFailed, exitUsage, exitTryAgain},
+		"elt show marts.customers --limit 20\nelt show marts.daily_revenue --sql\nelt show shop.orders --failed", []int{exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usage("show takes one name, such as marts.customers; see what there is: elt ls")

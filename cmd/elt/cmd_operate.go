@@ -21,7 +21,7 @@ func (a *app) addCommands(root *cobra.Command) {
 }
 
 func (a *app) cmdState() *cobra.Command {
-	cmd := command("operate", "state", "Show the cursors of all streams", "elt state\nelt state reset shop.orders", []int{exitOK, exitFailed, exitUsage, exitTryAgain},
+	cmd := command("operate", "state", "Show the cursors of all streams", "elt state\nelt state reset shop.orders", []int{exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error {
 			return a.look(cmd.Context(), func(ctx context.Context, s *session) error {
 				cursors, err := s.store.Cursors(ctx)

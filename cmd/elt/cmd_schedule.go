@@ -23,7 +23,7 @@ const shownTime = "2006-01-02 15:04 -07:00"
 
 func (a *app) cmdSchedule() *cobra.Command {
 	cmd := command("operate", "schedule", "List the jobs: when they were due, what became of that, and when they are due next",
-		"elt schedule\nelt schedule export crontab --target prod", []int{exitOK, exitFailed, exitUsage, exitTryAgain},
+		"elt schedule\nelt schedule export crontab --target prod", []int{exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error { return a.schedule(cmd.Context()) })
 	cmd.Args = noArgs
 	var job string

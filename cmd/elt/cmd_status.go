@@ -29,7 +29,7 @@ const declared = "as declared"
 func (a *app) cmdStatus() *cobra.Command {
 	var failIfStale string
 	cmd := command("day", "status", "Show the last run and how old each table's data are; works while a run is on",
-		"elt status\nelt status --fail-if-stale --target prod\nelt status --fail-if-stale 6h", []int{exitOK, exitFailed, exitUsage, exitCheck, exitTryAgain},
+		"elt status\nelt status --fail-if-stale --target prod\nelt status --fail-if-stale 6h", []int{exitOK, exitFailed, exitUsage, exitCheck, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) error {
 			want, err := parseStaleness(cmd.Flags().Changed("fail-if-stale"), failIfStale, args)
 			if err != nil {

@@ -30,7 +30,7 @@ func (p *Pipeline) doubts(ctx context.Context, s *project.Sync, r activate.Resul
 	w := event.Warning{Subject: s.Name, Text: several(n, "row") + " of unknown outcome: the next run finds out", Hint: "elt quarantine " + s.Name}
 	if !p.Settles(s) {
 		w.Text = several(n, "row") + " of unknown outcome: nothing more is sent for them until you say whether they are there"
-		w.Hint = "elt quarantine resolve " + s.Name + " KEY --sent (or --not-sent)"
+		w.Hint = "elt quarantine resolve " + s.Name + " KEY --not-sent|--sent"
 	}
 	first, err := p.Store.UnknownRows(ctx, s.Name, 1)
 	if err != nil {

@@ -276,6 +276,15 @@ func (p *Pipeline) Validate() error {
 			errs = append(append(append(errs, p.leaks(s)...), p.lacking(s)...), p.undeliverable(s)...)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Project.Jobs)) {
+		j := p.Project.Jobs[name]
+		if slices.Equal(j.Run, []string{"all"}) {
+			continue
+		}
+		if _, err := selector.Select(p.Nodes(), j.Run, nil); err != nil {
+			errs = append(errs, &project.Error{Pos: j.Pos, Msg: fmt.Sprintf("job %s: run: %v", name, err)})
+		}
+	}
 	if _, err := Faults(p.Target); err != nil {
 		errs = append(errs, &project.Error{Pos: p.Target.Pos, Msg: err.Error()})
 	}

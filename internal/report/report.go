@@ -163,6 +163,14 @@ func failedCheck(r event.Result) string {
 	return "check failed, the old data stands"
 }
 
+// typed is a command that a warning names, for the target of the run.
+func (p *Plain) typed(hint string) string {
+	if p.target == "" || p.target == "dev" || !strings.HasPrefix(hint, "elt ") {
+		return hint
+	}
+	return hint + " --target " + p.target
+}
+
 func (p *Plain) end(run string, e event.End) {
 	if len(p.warnings)+len(p.failures)+len(p.blocked) > 0 || e.Reason != "" {
 		fmt.Fprintln(p.w)
@@ -173,7 +181,7 @@ func (p *Plain) end(run string, e event.End) {
 			word = "failed"
 		}
 		fmt.Fprintf(p.w, "%-8s %s: %s\n", word, w.Subject, Visible(w.Text, "\n"))
-		if detail := join(w.Detail, w.Hint); detail != "" {
+		if detail := join(w.Detail, p.typed(w.Hint)); detail != "" {
 			fmt.Fprintf(p.w, "%-8s %s\n", "", Visible(detail, "\n"))
 		}
 	}

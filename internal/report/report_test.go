@@ -63,3 +63,20 @@ func TestQuietTellsOnlyFailures(t *testing.T) {
 		}
 	}
 }
+
+// A command that a warning names leads to the target of the run.
+func TestHintsNameTheTarget(t *testing.T) {
+	t.Parallel()
+	for target, want := range map[string]string{"dev": "elt quarantine shop.orders\n", "prod": "elt quarantine shop.orders --target prod\n"} {
+		var b strings.Builder
+		p := NewPlain(&b, time.UTC)
+		list := events(0)
+		list[0].Start.Target = target
+		for _, e := range list {
+			p.Emit(e)
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s printed %q, want %q in it", target, b.String(), want)
+		}
+	}
+}

@@ -29,7 +29,7 @@ func (p *Plan) finish(ctx context.Context, after int64) error {
 	if err := p.check(ctx); err != nil {
 		return p.fencedOr(ctx, err)
 	}
-	err = p.sample(ctx, `SELECT key_json, message FROM `+state.SyncQuarantine+` WHERE `+mine+` ORDER BY first_at DESC, key_json LIMIT 5`, p.id()...)
+	err = p.sample(ctx, `SELECT key_json, message, coalesce(payload, '') FROM `+state.SyncQuarantine+` WHERE `+mine+` ORDER BY first_at DESC, key_json LIMIT 5`, p.id()...)
 	if err != nil {
 		return err
 	}

@@ -340,7 +340,7 @@ func (p *Plan) classify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.sample(ctx, `SELECT key_json, class FROM `+p.table.String()+
+	return p.sample(ctx, `SELECT key_json, class, '' FROM `+p.table.String()+
 		` WHERE class IN ('null_key', 'duplicate_key') ORDER BY class, key_json LIMIT 5`)
 }
 
@@ -384,7 +384,7 @@ func (r *Result) remainder(read int64) error {
 
 func (p *Plan) sample(ctx context.Context, q string, args ...any) error {
 	return warehouse.Each(ctx, p.db, q, func(r rows.Row) error {
-		p.result.Samples = append(p.result.Samples, Sample{Key: r.String(0), Reason: strings.TrimSpace(r.String(1))})
+		p.result.Samples = append(p.result.Samples, Sample{Key: r.String(0), Reason: strings.TrimSpace(r.String(1)), Payload: r.String(2)})
 		return nil
 	}, args...)
 }

@@ -102,7 +102,7 @@ func TestRejectedRowWaitsForAnotherPayload(t *testing.T) {
 		}
 		w.model(map[int]string{1: "a", 2: "bad"})
 		want := activate.Result{Read: 2, Planned: 2, Acked: 1, New: 1, Rejected: 1, Samples: []activate.Sample{
-			{Key: `{"customer_id":2}`, Reason: "no such country"},
+			{Key: `{"customer_id":2}`, Reason: "no such country", Payload: bad},
 		}}
 		if diff := cmp.Diff(want, w.mustRun()); diff != "" {
 			t.Error(diff)

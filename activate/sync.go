@@ -83,8 +83,9 @@ type Gone struct {
 
 // Sample is a row that a person should look at.
 type Sample struct {
-	Key    string // as a JSON object
-	Reason string // null_key, duplicate_key, or what the destination said
+	Key     string // as a JSON object
+	Reason  string // null_key, duplicate_key, or what the destination said
+	Payload string // what it was said of, as a JSON object; "" for null_key and duplicate_key
 }
 
 // ErrAccounting means that the counts of a sync do not balance: a mistake in

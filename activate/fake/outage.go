@@ -128,7 +128,10 @@ func (o Outage) Write(w http.ResponseWriter, r *http.Request, out Reply) {
 	case Failed, HalfWritten:
 		out = Problem(http.StatusInternalServerError, "internal", "something went wrong")
 	case Garbled:
-		out = Reply{Status: http.StatusOK, Body: []byte(`{"results": [`)}
+		if out.Status == http.StatusNoContent {
+			out.Status = http.StatusOK
+		}
+		out.Body = []byte(`{"results": [`) // a refusal stays one: else the service would lie
 	}
 	w.Header().Set("Content-Type", "application/json")
 	for k, v := range out.Header {

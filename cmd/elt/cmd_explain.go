@@ -61,6 +61,9 @@ func (a *app) explain(ctx context.Context, s *session, name, key string, f expla
 		}
 		return document(text)
 	}
+	if !f.showPII {
+		maskExplained(p, sync, &x)
+	}
 	if a.flags.JSON {
 		return a.explainJSON(sync, x, verdict(x, sync, p.Settles(sync)), mask)
 	}
@@ -158,6 +161,20 @@ func (a *app) explainText(s *session, sync *project.Sync, x pipeline.Explained, 
 	}
 	for _, table := range x.Lost {
 		line("  %s is read too, but the key does not lead to its rows", table)
+	}
+}
+
+// maskExplained hides what may be personal in what the destination has said.
+func maskExplained(p *pipeline.Pipeline, sync *project.Sync, x *pipeline.Explained) {
+	rows := append([]string{x.Key}, x.Rows...)
+	for _, t := range x.Sent {
+		rows = append(rows, t.Payload)
+	}
+	for i := range x.Sent {
+		x.Sent[i].Message = p.MaskSaid(sync, x.Sent[i].Message, rows...)
+	}
+	if x.Block != nil {
+		x.Block.Message = p.MaskSaid(sync, x.Block.Message, rows...)
 	}
 }
 

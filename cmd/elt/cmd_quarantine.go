@@ -156,6 +156,7 @@ func (a *app) notSent(ctx context.Context, s *session, sync *project.Sync, f qua
 	}
 	if !f.showPII {
 		for i := range list {
+			list[i].reason = p.MaskSaid(sync, list[i].reason, list[i].place, list[i].payload)
 			list[i].place = p.MaskPushed(sync, list[i].place)
 			if list[i].payload != "" { // a delete has none
 				list[i].payload = p.MaskPushed(sync, list[i].payload)

@@ -5,6 +5,8 @@ import (
 	"io"
 	"log"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -124,4 +126,31 @@ func pushThatCannotWork(t *testing.T, engine string) {
 	service.Token = pushToken
 	p.to(srv.URL)
 	p.tells(0, "3 acked")
+}
+
+// What a service quotes of a row does not tell what the project calls personal.
+func TestWhatAServiceQuotesIsMasked(t *testing.T) {
+	p := newPushed(t, "duckdb")
+	service := &activatetest.Service{Token: pushToken, Answers: activatetest.EachRow, Reject: func(_, fields string) (string, string) {
+		return "bad", "cannot take " + fields
+	}}
+	srv := httptest.NewServer(service)
+	defer srv.Close()
+	p.to(srv.URL)
+	path := filepath.Join(p.dir, "elt.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := strings.Replace(string(text), "key: id}}}", "key: id, pii: {name: name}}}}", 1)
+	p.write("elt.yaml", strings.Replace(marked, "name: name}\n", "name: {column: name, allow_pii: true}}\n", 1))
+	p.people("1,Grace Hopper\n2,Hopper\n")
+	p.tells(0, "2 rejected", "cannot take")
+	for _, args := range [][]string{{"quarantine", "people"}, {"explain", "people", "2"}, {"explain", "people", "2", "--json"}, {"logs"}} {
+		var stderr bytes.Buffer
+		code, out := elt(t, p.dir, p.addr, &stderr, nil, args...)
+		if strings.Contains(out+stderr.String(), "Hopper") || !strings.Contains(out, "cannot take") {
+			t.Errorf("%v: exit %d, tells the name, or not what was said:\n%s%s", args, code, out, &stderr)
+		}
+	}
 }

@@ -121,14 +121,37 @@ func (p *Pipeline) anyPersonal() bool {
 	return false
 }
 
-// maskKeys hides what may be personal in the keys of the rows that a sync tells
-// of. What a destination says of a row is told as it came.
+// maskKeys hides what may be personal in the rows that a sync tells of.
 func (p *Pipeline) maskKeys(s *project.Sync, r activate.Result) activate.Result {
 	r.Samples = slices.Clone(r.Samples)
 	for i := range r.Samples {
-		r.Samples[i].Key = p.MaskPushed(s, r.Samples[i].Key)
+		sample := &r.Samples[i]
+		sample.Reason = p.MaskSaid(s, sample.Reason, sample.Key, sample.Payload)
+		sample.Key, sample.Payload = p.MaskPushed(s, sample.Key), p.MaskPushed(s, sample.Payload)
 	}
 	return r
+}
+
+// MaskSaid hides in what a destination says of a row the values of it that may be
+// personal, since many quote what they refuse. rows are what it may speak of: keys
+// and payloads, objects under the destination's names.
+func (p *Pipeline) MaskSaid(s *project.Sync, said string, rows ...string) string {
+	for _, row := range rows {
+		shown := members(p.MaskPushed(s, row))
+		for name, value := range members(row) {
+			var text string
+			if string(shown[name]) != `"`+Masked+`"` {
+				continue
+			}
+			if json.Unmarshal(value, &text) != nil {
+				text = string(value) // a number, or a nested value as it was sent
+			}
+			if len(text) > 1 && text != Masked {
+				said = strings.ReplaceAll(said, text, Masked)
+			}
+		}
+	}
+	return said
 }
 
 // MaskPushed hides what may be personal in a key or a payload of a sync, an

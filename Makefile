@@ -18,15 +18,16 @@ test: ## install what is missing, start a throw-away Postgres, run every test
 	sh internal/testdb/install.sh
 	go test -timeout 20m ./...
 
-SOAK := go test -count=1 -v -timeout 12h -tags=duckdb_arrow,soak
+SEED := $(or $(SEED),$(shell date +%s))
+SOAK := ELT_TEST_SEED=$(SEED) go test -count=1 -v -timeout 12h -tags=duckdb_arrow,soak
 
 soak: ## 10,000 histories, every kill, many cuts of the network, real minutes of rates: hours; see docs/soak.md
 	sh internal/testdb/install.sh
 	$(SOAK) ./activate -run 'TestRatesOverARealMinute'
-	$(SOAK) ./activate -run 'TestInvariant8$$|TestInvariant9$$' -rapid.checks=3400
-	$(SOAK) ./activate/http -run 'TestInvariant8' -rapid.checks=240
-	$(SOAK) ./activate/file -run 'TestInvariant8' -rapid.checks=1240
-	$(SOAK) ./activate/postgres -run 'TestInvariant8' -rapid.checks=1000
+	$(SOAK) ./activate -run 'TestInvariant8$$|TestInvariant9$$' -rapid.checks=3400 -rapid.seed=$(SEED)
+	$(SOAK) ./activate/http -run 'TestInvariant8' -rapid.checks=240 -rapid.seed=$(SEED)
+	$(SOAK) ./activate/file -run 'TestInvariant8' -rapid.checks=1240 -rapid.seed=$(SEED)
+	$(SOAK) ./activate/postgres -run 'TestInvariant8' -rapid.checks=1000 -rapid.seed=$(SEED)
 	$(SOAK) ./cmd/elt -run 'TestSoak'
 	$(SOAK) ./cmd/elt -run 'TestKillsByNight|TestNetworkFaults|TestInvariant6TheReply' -soak
 

@@ -16,7 +16,7 @@ run: build ## build, and run the main job on the sample project
 
 test: ## install what is missing, start a throw-away Postgres, run every test
 	sh internal/testdb/install.sh
-	go test -timeout 20m ./...
+	go test -timeout 60m ./...
 
 SEED := $(or $(SEED),$(shell date +%s))
 SOAK := ELT_TEST_SEED=$(SEED) go test -count=1 -v -timeout 12h -tags=duckdb_arrow,soak

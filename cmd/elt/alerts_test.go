@@ -342,7 +342,7 @@ func TestARunThatTakesTooLongIsTold(t *testing.T) {
 	chat := newFakeChat(t)
 	dir, addr := alertProject(t, "duckdb", chat, "alerts: [{to: chat}]\njobs: {nightly: {timeout: 3s}}\n")
 	var errs bytes.Buffer
-	code, out := elt(t, dir, addr, &errs, func(d warehouse.Driver) warehouse.Driver { return &holdDriver{Driver: d, dir: dir} }, "run", "--job", "nightly")
+	code, out := elt(t, dir, addr, &errs, func(d warehouse.Driver) warehouse.Driver { return &holdDriver{Driver: d, dir: dir, in: "marts"} }, "run", "--job", "nightly")
 	if code != exitFailed {
 		t.Fatalf("exit %d\n%s\n%s", code, out, errs.String())
 	}

@@ -142,7 +142,7 @@ func TestJobTimeout(t *testing.T) { onBoth(t, jobTimeout) }
 
 func jobTimeout(t *testing.T, engine string) {
 	dir, addr := jobProject(t, engine, "  nightly: {timeout: 2s}\n")
-	code, told := eltAt(t, dir, addr, "2026-03-28T02:30:00Z", func(d warehouse.Driver) warehouse.Driver { return &holdDriver{Driver: d, dir: dir} },
+	code, told := eltAt(t, dir, addr, "2026-03-28T02:30:00Z", func(d warehouse.Driver) warehouse.Driver { return &holdDriver{Driver: d, dir: dir, in: "marts"} },
 		"run", "--threads", "1", "--job", "nightly", "--quiet")
 	if code != exitFailed || !strings.Contains(told, "timeout of job nightly: the run was not done after 2s and was cancelled") {
 		t.Errorf("exit %d\n%s", code, told)

@@ -70,7 +70,7 @@ func TestPlanExitCodeOfPostgresStreams(t *testing.T) {
 	s := newSourced(t, "duckdb", yaml)
 	dir, addr, exec := s.dir, s.addr, s.exec
 	exec(`CREATE TABLE orders (id bigint PRIMARY KEY, updated_at timestamptz NOT NULL)`)
-	exec(`INSERT INTO orders SELECT i, '2026-03-09 10:00:00:00+01' FROM generate_series(1, 10) i`)
+	exec(`INSERT INTO orders SELECT i, '2026-03-09 10:00:00+01' FROM generate_series(1, 10) i`)
 	exec(`CREATE TABLE kinds AS SELECT 1 AS id`)
 	wantSaid(t, dir, addr, exitChange, "plan|--exit-code", "from the beginning: 10 rows", "from the beginning: 1 row")
 	mustRun(t, dir, addr)
@@ -78,7 +78,7 @@ func TestPlanExitCodeOfPostgresStreams(t *testing.T) {
 	exec(`INSERT INTO kinds VALUES (2)`)
 	wantSaid(t, dir, addr, exitChange, "plan|--exit-code", "all of it again: 2 rows")
 	mustRun(t, dir, addr)
-	exec(`INSERT INTO orders VALUES (11, '2026-03-09 11:00:00:00+01')`)
+	exec(`INSERT INTO orders VALUES (11, '2026-03-09 11:00:00+01')`)
 	wantSaid(t, dir, addr, exitChange, "plan|--exit-code", "what is new: 1 row")
 }
 

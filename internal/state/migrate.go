@@ -28,8 +28,7 @@ func migrate(ctx context.Context, db *warehouse.DB) error {
 	backoff := retry.Backoff{Base: 10 * time.Millisecond, Max: 500 * time.Millisecond}
 	for try := 1; ; try++ {
 		err := migrateOnce(ctx, db)
-		kind := warehouse.KindOf(err)
-		if err == nil || try == tries || (kind != warehouse.KindUnique && kind != warehouse.KindConflict) {
+		if err == nil || try == tries || !warehouse.Raced(err) {
 			return err
 		}
 		select {
@@ -51,16 +50,30 @@ func migrateOnce(ctx context.Context, db *warehouse.DB) error {
 			continue
 		}
 		err := db.Update(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-			for _, q := range statements {
-				if _, err := tx.Exec(ctx, q); err != nil {
-					return err
-				}
-			}
-			_, err := tx.Exec(ctx, `INSERT INTO _elt.meta (version, migrated_at) VALUES ($1, $2)`, number, time.Now().UTC())
-			return err
+			return migration(ctx, tx, number, statements)
 		})
 		if err != nil {
 			return fmt.Errorf("migrate schema _elt to version %d: %w", number, err)
+		}
+	}
+	return nil
+}
+
+// migration claims its number before it changes anything, so that whoever migrates
+// at the same time waits for the key and then finds everything done.
+func migration(ctx context.Context, tx *warehouse.Tx, number int64, statements []string) error {
+	for _, q := range metaTable() {
+		if _, err := tx.Exec(ctx, q); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO _elt.meta (version, migrated_at) VALUES ($1, $2)`, number, time.Now().UTC())
+	if err != nil {
+		return err
+	}
+	for _, q := range statements {
+		if _, err := tx.Exec(ctx, q); err != nil {
+			return err
 		}
 	}
 	return nil

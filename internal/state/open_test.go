@@ -4,6 +4,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"elt/internal/secret"
 	"elt/internal/state"
 	"elt/internal/testdb"
@@ -15,8 +17,11 @@ import (
 // all of them make the schemas and tables, and none may fail for it.
 func TestFirstOpeningsSideBySide(t *testing.T) {
 	t.Parallel()
-	for range 3 {
+	for try := range 6 {
 		addr := testdb.URL(t)
+		if try%2 == 1 { // as whoever grants rights by schema does
+			makeSchemas(t, addr)
+		}
 		var openings sync.WaitGroup
 		for range 6 {
 			openings.Go(func() {
@@ -37,5 +42,17 @@ func TestFirstOpeningsSideBySide(t *testing.T) {
 			})
 		}
 		openings.Wait()
+	}
+}
+
+func makeSchemas(t *testing.T, addr string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	if _, err := conn.Exec(t.Context(), `CREATE SCHEMA _elt; CREATE SCHEMA elt`); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -32,11 +32,17 @@ func migrations(engine string) [][]string {
 	return [][]string{first, nightTables(engine)}
 }
 
-func runTables() []string {
+// metaTable holds the numbers of the migrations that were applied.
+func metaTable() []string {
 	return []string{
 		`CREATE SCHEMA IF NOT EXISTS _elt`,
-		`CREATE SCHEMA IF NOT EXISTS elt`,
 		`CREATE TABLE IF NOT EXISTS _elt.meta (version bigint PRIMARY KEY, migrated_at timestamp with time zone NOT NULL)`,
+	}
+}
+
+func runTables() []string {
+	return []string{
+		`CREATE SCHEMA IF NOT EXISTS elt`,
 		`CREATE TABLE IF NOT EXISTS _elt.run (
 			project text NOT NULL, target text NOT NULL, id text NOT NULL,
 			job text, command text, trigger text, status text NOT NULL, exit_code bigint,

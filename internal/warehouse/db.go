@@ -34,7 +34,7 @@ func Open(ctx context.Context, d Driver) (*DB, error) {
 		if err == nil {
 			return &DB{driver: d}, nil
 		}
-		if kind := KindOf(err); try == tries || kind != KindUnique && kind != KindConflict {
+		if try == tries || !Raced(err) {
 			return nil, err
 		}
 		select {

@@ -20,6 +20,7 @@ const (
 	KindReadOnly                // the file or its folder cannot be written
 	KindCorrupt                 // the file is no database, or a damaged one
 	KindNewer                   // written by a newer version
+	KindExists                  // a schema, table or type of that name does
 	KindNotFound                // table, column or function does not exist
 	KindData                    // a value does not fit its type
 	KindMemory                  // over the memory limit
@@ -64,6 +65,17 @@ var ErrCommitUnknown = errors.New("outcome of COMMIT unknown: the warehouse cann
 
 // ErrNotCommitted means that COMMIT failed and the warehouse has none of it.
 var ErrNotCommitted = errors.New("not committed")
+
+// Raced tells whether err is what one of two gets that create a thing if it does
+// not exist, at the same time: whoever looks again finds it.
+func Raced(err error) bool {
+	switch KindOf(err) {
+	case KindUnique, KindConflict, KindExists:
+		return true
+	default:
+		return false
+	}
+}
 
 // LockedError names who holds a warehouse.
 type LockedError struct {

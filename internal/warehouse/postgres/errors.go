@@ -33,6 +33,8 @@ func kindOf(code string) warehouse.Kind {
 		return warehouse.KindMemory
 	case "25006":
 		return warehouse.KindReadOnly
+	case "42P06", "42P07", "42710":
+		return warehouse.KindExists
 	case "42P01", "42703", "42883", "42704", "3F000", "3D000":
 		return warehouse.KindNotFound
 	case "XX001", "XX002":

@@ -185,6 +185,7 @@ func TestErrorsHaveKinds(t *testing.T) {
 		says string
 	}{
 		{`INSERT INTO public.t VALUES (1)`, warehouse.KindUnique, "Key (id)=(1) already exists"},
+		{`CREATE TABLE public.t ()`, warehouse.KindExists, "already exists"},
 		{`SELECT * FROM public.nowhere`, warehouse.KindNotFound, "nowhere"},
 		{`SELECT nothing FROM public.t`, warehouse.KindNotFound, "nothing"},
 		{`SELECT 'x'::int`, warehouse.KindData, "invalid input syntax"},

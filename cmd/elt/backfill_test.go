@@ -143,7 +143,8 @@ func (p *past) equal(when string) {
 // lines reads a table as equal's queries print the source.
 func (p *past) lines(table string) (got []string) {
 	p.t.Helper()
-	columns := map[string]string{"shop.orders": `id, v, "at", ver`, "shop.log": `v, "at", ver`, "shop.rates": "v", "marts.by_day": "day, orders, total"}[table]
+	columns := map[string]string{"shop.orders": `id, v, "at", ver`, "shop.log": `v, "at", ver`, "shop.rates": "v", "marts.by_day": "day, orders, total",
+		"marts.moments": `"at", v`, "marts.marked": `"at", v`}[table]
 	db := openAt(p.t, p.dir, p.addr)
 	err := warehouse.Each(p.t.Context(), db, "SELECT "+columns+" FROM "+table, func(r rows.Row) error {
 		var cells []string

@@ -43,6 +43,9 @@ func (d *destination) write(ctx context.Context, s *session, token string, group
 		if err := w.put(ctx, g.rows); err != nil {
 			return err
 		}
+		if err := w.doubt(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func (d *destination) transact(ctx context.Context, s *session, groups []*group,
 	case err == nil:
 		err = fmt.Errorf("the transaction ended with %s", tag)
 		return errors.Join(&activate.RefusedError{Code: "rolled_back", Message: err.Error()}, d.abandon(ctx, s))
-	case errors.As(err, &pg) && pg.Severity == "ERROR":
+	case errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR": // the other one is in the server's language
 		return errors.Join(d.failure(ctx, err), d.abandon(ctx, s))
 	}
 	// A server that goes down may have committed before it said so.

@@ -35,25 +35,51 @@ func barred(code, what, hint string) error {
 // an error.
 var errKeptOut = errors.New("a trigger or policy of the table kept a row out")
 
-// blames reports whether an error is about what is in the rows, not about the
+// blames reports whether an error may be about what is in the rows, not about the
 // call: some of them may still be good.
 func blames(err error) bool {
 	var pg *pgconn.PgError
-	return errors.Is(err, errKeptOut) || errors.As(err, &pg) && ofRow(pg.Code)
+	return errors.Is(err, errKeptOut) || errors.As(err, &pg) && !everywhere(pg.Code)
 }
 
-// ofRow tells the SQLSTATEs of data, constraints, views' check options and
-// limits, and those that triggers raise.
-func ofRow(code string) bool {
+// everywhere tells the SQLSTATEs of the connection, of the session and of what the
+// server lacks: no row has to do with them.
+func everywhere(code string) bool {
 	switch code[:min(2, len(code))] {
-	case "21", "22", "23", "44", "54", "P0":
+	case "08", "25", "28", "3D", "40", "53", "57", "58":
 		return true
+	}
+	return code == "XX001" || code == "XX002" || code == "55P03"
+}
+
+// sqlEverywhere is everywhere for PL/pgSQL: it has to be told apart there too.
+const sqlEverywhere = `left(elt_state, 2) IN ('08', '25', '28', '3D', '40', '53', '57', '58') OR elt_state IN ('XX001', 'XX002', '55P03')`
+
+// ambiguous tells the SQLSTATEs that the server has for what no row can do better,
+// such as a missing right, but that policies and triggers give to single rows too.
+// What is in no class of the server is a trigger's own.
+func ambiguous(code string) bool {
+	switch code[:min(2, len(code))] {
+	case "00", "01", "02", "03", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "24", "26", "27",
+		"2B", "2D", "2F", "34", "38", "39", "3B", "3F", "42", "55", "72", "F0", "HV", "XX":
+		return len(code) == len("42501")
 	}
 	return false
 }
 
-// sqlOfRow is ofRow for PL/pgSQL: it has to be told apart there too.
-const sqlOfRow = `left(elt_state, 2) IN ('21', '22', '23', '44', '54', 'P0')`
+// ofRow reports whether an error is certain to be about a row: by its SQLSTATE, or
+// because a policy or a RAISE in PL/pgSQL is where it comes from. The server tells
+// the routine in its source; that it is the row is found out without it too where
+// another row of the batch is taken.
+func ofRow(pg *pgconn.PgError) bool {
+	switch {
+	case everywhere(pg.Code):
+		return false
+	case pg.Routine == "ExecWithCheckOptions", pg.Routine == "exec_stmt_raise":
+		return true
+	}
+	return !ambiguous(pg.Code)
+}
 
 // failure is what a call ends with when nothing of it was committed.
 func (d *destination) failure(ctx context.Context, err error) error {
@@ -81,7 +107,7 @@ func (d *destination) failure(ctx context.Context, err error) error {
 	switch {
 	case pgserver.Transient(pg.Code), strings.HasPrefix(pg.Code, "53"), pg.Code == "57014":
 		return retry.AsTransient(text)
-	case ofRow(pg.Code):
+	case ofRow(pg):
 		return &activate.RefusedError{Code: pg.Code, Message: d.server.Text(pg.Message)}
 	}
 	return &activate.BarredError{Code: pg.Code, Err: text, Hint: d.hint(pg.Code)}

@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"elt/activate"
 	"elt/internal/warehouse"
@@ -43,6 +45,31 @@ func (w work) single(ctx context.Context, rows []line) error {
 		}
 		return nil
 	})
+	return err
+}
+
+// doubt finds out what the errors of a group were about of which that is not clear,
+// when no row of it was taken: one of the rows is tried again by itself, so that the
+// server says where its error comes from.
+func (w work) doubt(ctx context.Context) error {
+	var doubtful []line
+	for i, l := range w.rows {
+		o := w.outcomes[l.change]
+		if o.Status == activate.Acked {
+			return nil
+		}
+		if doubtful == nil && ambiguous(o.Code) {
+			doubtful = w.rows[i : i+1]
+		}
+	}
+	if doubtful == nil {
+		return nil
+	}
+	err := w.attempt(ctx, func() error { return w.all(ctx, doubtful) })
+	var pg *pgconn.PgError
+	if errors.Is(err, errKeptOut) || errors.As(err, &pg) && ofRow(pg) {
+		return nil
+	}
 	return err
 }
 
@@ -98,9 +125,9 @@ func (w work) loop() string {
 				GET DIAGNOSTICS elt_n = ROW_COUNT;
 				`+undo+`
 				INSERT INTO `+w.stage.told+` VALUES (elt_r.elt_row, elt_n > 0, elt_new);
-			EXCEPTION WHEN OTHERS THEN
+			EXCEPTION WHEN assert_failure OR OTHERS THEN
 				GET STACKED DIAGNOSTICS elt_state = RETURNED_SQLSTATE, elt_message = MESSAGE_TEXT, elt_column = COLUMN_NAME;
-				IF NOT (`+sqlOfRow+`) THEN RAISE; END IF;
+				IF `+sqlEverywhere+` THEN RAISE; END IF;
 				elt_column := coalesce(elt_at, nullif(elt_column, ''));
 				INSERT INTO `+w.stage.told+` VALUES (elt_r.elt_row, false, false, elt_state,
 					CASE WHEN elt_column IS NULL THEN elt_message ELSE 'column ' || elt_column || ': ' || elt_message END);

@@ -100,12 +100,12 @@ func openIn(dir, object string) (*destination, error) {
 		return nil, fmt.Errorf("object %q is no file name; write to: <connection>.<name>", object)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the folder of a file connection: %w", err)
+		return nil, fmt.Errorf("make the folder of a file connection: %w; expected path of the connection to be a folder that this user may write to", err)
 	}
 	path := filepath.Join(dir, object+".jsonl")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("open a file destination: %w", err)
+		return nil, fmt.Errorf("open a file destination: %w; expected path of the connection to be a folder that this user may write to", err)
 	}
 	unlock, err := lock(f)
 	if err != nil {

@@ -65,7 +65,7 @@ func (a *app) cmdState() *cobra.Command {
 }
 
 func (a *app) cmdDoctor() *cobra.Command {
-	cmd := command("operate", "doctor", "Check that everything a run needs is there: project, warehouse, sources", "elt doctor --target prod",
+	cmd := command("operate", "doctor", "Check that everything a run needs is there: project, warehouse, sources, destinations, without sending anything", "elt doctor --target prod",
 		[]int{exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain},
 		func(cmd *cobra.Command, args []string) (err error) {
 			ctx := cmd.Context()
@@ -74,21 +74,7 @@ func (a *app) cmdDoctor() *cobra.Command {
 				return err
 			}
 			defer func() { joinErr(&err, s.close()) }()
-			_, shown, _ := engine(s.target)
-			table := [][]string{{"project", s.project.Name, "ok"}, {"warehouse", shown, "ok"}}
-			bad := 0
-			note := func(kind, name string, err error) {
-				verdict := "ok"
-				if err != nil {
-					verdict, bad = a.redact(err.Error()), bad+1
-				}
-				table = append(table, []string{kind, name, verdict})
-			}
-			for _, name := range slices.Sorted(maps.Keys(s.project.Sources)) {
-				note("source", name, a.reach(ctx, s, name))
-			}
-			_, err = transform.Plan(ctx, s.db, s.graph.Models, a.pipeline(s).PlanOptions())
-			note("models", fmt.Sprint(len(s.graph.Models)), err)
+			table, bad := a.examine(ctx, s)
 			if err := a.print([]string{"what", "name", "verdict"}, table); err != nil {
 				return err
 			}
@@ -99,6 +85,30 @@ func (a *app) cmdDoctor() *cobra.Command {
 		})
 	cmd.Args = noArgs
 	return cmd
+}
+
+// examine tries all that a run of s uses: a line each with its verdict, and how
+// many are bad.
+func (a *app) examine(ctx context.Context, s *session) (table [][]string, bad int) {
+	_, shown, _ := engine(s.target)
+	table = [][]string{{"project", s.project.Name, "ok"}, {"warehouse", shown, "ok"}}
+	note := func(kind, name, verdict string, err error) {
+		if err != nil {
+			verdict, bad = a.redact(err.Error()), bad+1
+		}
+		table = append(table, []string{kind, name, verdict})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.project.Sources)) {
+		note("source", name, "ok", a.reach(ctx, s, name))
+	}
+	p := a.pipeline(s)
+	_, err := transform.Plan(ctx, s.db, s.graph.Models, p.PlanOptions())
+	note("models", fmt.Sprint(len(s.graph.Models)), "ok", err)
+	for _, name := range slices.Sorted(maps.Keys(s.project.Syncs)) {
+		verdict, err := p.Reach(ctx, s.project.Syncs[name])
+		note("sync", name, verdict, err)
+	}
+	return table, bad
 }
 
 // reach opens a source and asks for its declared streams.

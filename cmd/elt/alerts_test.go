@@ -21,6 +21,7 @@ import (
 	"elt/internal/project"
 	"elt/internal/testdb"
 	"elt/internal/warehouse"
+	"elt/internal/warehouse/duckdb"
 )
 
 // fakeChat is a chat on loopback. It keeps the plain text of every message that it
@@ -272,7 +273,7 @@ func TestAnInterruptedRunTellsNobody(t *testing.T) {
 }
 
 // A run of a job that is done after complete_by is told, and the first that is
-// done in time again.
+// done in time again. A job that began to be after that time could not keep it.
 func TestALateJobIsTold(t *testing.T) {
 	t.Parallel()
 	chat := newFakeChat(t)
@@ -289,6 +290,13 @@ func TestALateJobIsTold(t *testing.T) {
 		wantSaid(t, dir, addr, exitOK, "run|--job|nightly")
 		return chat.take()
 	}
+	for range 2 {
+		if got := run(); len(got) > 0 {
+			t.Errorf("a job that is new was to be done before it was there: %q", got)
+		}
+	}
+	wantSaid(t, dir, addr, exitOK, "status|--fail-if-stale")
+	age(t, dir, addr, 24*time.Hour)
 	if got := run(); len(got) != 1 || !strings.Contains(got[0], "job nightly: done at ") || !strings.Contains(got[0], "after complete_by "+by) {
 		t.Errorf("%q", got)
 	}
@@ -298,6 +306,34 @@ func TestALateJobIsTold(t *testing.T) {
 	rewrite(t, filepath.Join(dir, "elt.yaml"), "complete_by: \""+by, "complete_by: \""+clock(time.Hour))
 	if got := run(); len(got) != 1 || !strings.Contains(got[0], "job nightly: recovered after ") {
 		t.Errorf("%q", got)
+	}
+}
+
+// age makes all runs and slots older.
+func age(t *testing.T, dir, addr string, by time.Duration) {
+	t.Helper()
+	d, err := duckdb.Open(t.Context(), duckdb.Options{Path: filepath.Join(dir, strings.TrimPrefix(addr, "duckdb:")), TimeZone: "Europe/Berlin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := warehouse.Open(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seconds := int64(by.Seconds())
+	for _, q := range []string{
+		`UPDATE _elt.run SET started_at = started_at - $1 * INTERVAL '1 second', ended_at = ended_at - $1 * INTERVAL '1 second'`,
+		`UPDATE _elt.slot SET slot = slot - $1 * INTERVAL '1 second', recorded_at = recorded_at - $1 * INTERVAL '1 second'`,
+	} {
+		if err := db.Update(t.Context(), func(ctx context.Context, tx *warehouse.Tx) error {
+			_, err := tx.Exec(ctx, q, seconds)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -85,7 +85,11 @@ func (a *app) status(ctx context.Context, s *session, want staleness) error {
 	if err := a.printHolds(ctx, s); err != nil {
 		return err
 	}
-	stale = append(stale, s.jobsOverdue(runs)...)
+	overdue, err := s.jobsOverdue(ctx, runs)
+	if err != nil {
+		return err
+	}
+	stale = append(stale, overdue...)
 	if !want.asked || len(stale) == 0 {
 		return nil
 	}
@@ -126,8 +130,8 @@ func (a *app) tables(ctx context.Context, s *session, want staleness) (stale []s
 
 // jobsOverdue are the jobs of which no run has done in time what was due last. A
 // job that has never run counts where its runs have effects: on a laptop it need
-// not run.
-func (s *session) jobsOverdue(runs []state.Run) (overdue []string) {
+// not run. What was due before a job that has run was there does not count.
+func (s *session) jobsOverdue(ctx context.Context, runs []state.Run) (overdue []string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(s.project.Jobs)) {
 		j := s.project.Jobs[name]
 		slot, by := lastDue(j, s.now.In(s.project.Timezone))
@@ -145,6 +149,13 @@ func (s *session) jobsOverdue(runs []state.Run) (overdue []string) {
 		if j.CompleteBy == "" && slices.ContainsFunc(mine, func(r state.Run) bool { return r.Status == state.Running && !r.Gone() }) {
 			continue
 		}
+		since, err := s.store.JobSince(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if by.Before(since) {
+			continue
+		}
 		last := "it has never run here"
 		if i := slices.IndexFunc(mine, good); i >= 0 {
 			last = "the last good one ended " + mine[i].EndedAt.In(by.Location()).Format(minuteLayout)
@@ -153,7 +164,7 @@ func (s *session) jobsOverdue(runs []state.Run) (overdue []string) {
 		}
 		overdue = append(overdue, fmt.Sprintf("job %s: no good run since %s, due by %s; %s", name, slot.Format(minuteLayout), by.Format(minuteLayout), last))
 	}
-	return overdue
+	return overdue, nil
 }
 
 const minuteLayout = "2006-01-02 15:04"

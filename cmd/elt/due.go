@@ -60,7 +60,8 @@ func doneFor(job string, slot time.Time, runs []state.Run) (first state.Run, ok 
 const manyRuns = 5000
 
 // late judges the run against timeout and complete_by of its job. Another run that
-// did the work of the same slot in time makes this one an extra that cannot be late.
+// did the work of the same slot in time makes this one an extra that cannot be late,
+// and so does a time at which the job was not there yet.
 func (w *watch) late(ctx context.Context, s *session) ([]alert.Observation, error) {
 	j := s.project.Jobs[w.job]
 	if j == nil {
@@ -82,9 +83,15 @@ func (w *watch) late(ctx context.Context, s *session) ([]alert.Observation, erro
 	if err != nil {
 		return nil, err
 	}
+	since, err := s.store.JobSince(ctx, j.Name)
+	if err != nil {
+		return nil, err
+	}
 	done, ok := doneFor(j.Name, slot, runs)
 	switch {
-	case ok && !done.EndedAt.After(by):
+	case ok && (!done.EndedAt.After(by) || by.Before(since)):
+	case by.Before(since):
+		return nil, nil // it failed, and the first time that it must keep is yet to come
 	case w.endedAt.After(by):
 		p.Title, o.Problem = lateTitle(w.end, w.endedAt, by), p
 	default:

@@ -113,3 +113,18 @@ func (s *Store) Slots(ctx context.Context, job string, limit int) ([]Slot, error
 	}
 	return list, nil
 }
+
+// JobSince is when a job was first seen here: when its first run that is recorded
+// began, or its first slot was recorded. Zero: never.
+func (s *Store) JobSince(ctx context.Context, job string) (since time.Time, err error) {
+	err = s.each(ctx, s.db, `SELECT min(seen) FROM (
+			SELECT min(started_at) AS seen FROM _elt.run WHERE project = $1 AND target = $2 AND job = $3
+			UNION ALL SELECT min(recorded_at) FROM _elt.slot WHERE project = $1 AND target = $2 AND job = $3) AS known`, func(r rows.Row) error {
+		since = r.Time(0)
+		return nil
+	}, job)
+	if err != nil {
+		return since, fmt.Errorf("look for the first run of job %s: %w", job, err)
+	}
+	return since, nil
+}

@@ -16,6 +16,7 @@ import (
 // The codes of rows that are refused, besides SQLSTATEs.
 const (
 	codeInvalid      = "invalid_value" // cannot be sent
+	codeInexact      = "inexact"       // the type of the column would round it, or cut it off
 	codeExists       = "exists"        // insert: a row with the key is there
 	codeNotFound     = "not_found"     // update: there is no row with the key
 	codeDuplicateKey = "duplicate_key" // two rows have one key in the type of the column

@@ -3,6 +3,7 @@ package postgres
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -52,7 +53,11 @@ func (s *shape) encode(batch activate.Batch, outcomes []activate.Outcome) ([]*gr
 			return nil, err
 		}
 		if err := g.add(i, c.OpID, e.members); err != nil {
-			refuse(&outcomes[i], codeInvalid, err.Error())
+			code := codeInvalid
+			if errors.As(err, new(loss)) {
+				code = codeInexact
+			}
+			refuse(&outcomes[i], code, err.Error())
 		}
 	}
 	return e.order, nil
@@ -140,6 +145,12 @@ func (g *group) add(change int, op string, list []member) (err error) {
 	for i, m := range list {
 		if i > 0 {
 			g.buf = append(g.buf, '\t')
+		}
+		if c := &g.columns[i]; c.limit.kind != unlimited {
+			if err = c.keeps(m.value); err != nil {
+				g.buf = g.buf[:l.start]
+				return err
+			}
 		}
 		if g.buf, err = appendValue(g.buf, m.value, g.columns[i].form); err != nil {
 			g.buf = g.buf[:l.start]

@@ -28,13 +28,14 @@ type column struct {
 	typ       string // as SQL spells it
 	collate   string // as SQL spells it, where the type has another
 	form      form
+	limit     limit // of the type or, where it is an array, of its elements
 	generated bool
 	always    bool // GENERATED ALWAYS AS IDENTITY
 	may       map[string]bool
 }
 
 const columnsQuery = `
-SELECT c.relkind::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), b.name::text, b.category::text,
+SELECT c.relkind::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), b.name::text, b.category::text, b.mod,
   coalesce(' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(co.collname), ''), a.attgenerated <> '', a.attidentity = 'a',
   has_column_privilege(c.oid, a.attnum, 'SELECT'), has_column_privilege(c.oid, a.attnum, 'INSERT'), has_column_privilege(c.oid, a.attnum, 'UPDATE'),
   has_table_privilege(c.oid, 'DELETE')
@@ -45,11 +46,13 @@ JOIN pg_catalog.pg_type ty ON ty.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation AND a.attcollation <> ty.typcollation
 LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace
 CROSS JOIN LATERAL (
-  WITH RECURSIVE d(oid) AS (
-    SELECT a.atttypid
+  WITH RECURSIVE d(oid, mod) AS (
+    SELECT a.atttypid, a.atttypmod
     UNION ALL
-    SELECT t.typbasetype FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid WHERE t.typtype = 'd')
-  SELECT t.typname AS name, t.typcategory AS category FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd') b
+    SELECT t.typbasetype, greatest(d.mod, t.typtypmod) FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid WHERE t.typtype = 'd')
+  SELECT coalesce(e.typname, t.typname) AS name, t.typcategory AS category, d.mod
+  FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+  WHERE t.typtype <> 'd') b
 WHERE n.nspname = $1 AND c.relname = $2
 ORDER BY a.attnum`
 
@@ -72,7 +75,9 @@ func (d *destination) look(ctx context.Context, conn *pgx.Conn) (*shape, error) 
 	s.columns, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c column, err error) {
 		var base, category string
 		var sel, ins, upd, del bool
-		err = row.Scan(&s.kind, &c.name, &c.typ, &base, &category, &c.collate, &c.generated, &c.always, &sel, &ins, &upd, &del)
+		var mod int
+		err = row.Scan(&s.kind, &c.name, &c.typ, &base, &category, &mod, &c.collate, &c.generated, &c.always, &sel, &ins, &upd, &del)
+		c.limit = limitOf(base, mod)
 		c.form, c.may = formOf(base, category), map[string]bool{"SELECT": sel, "INSERT": ins, "UPDATE": upd, "DELETE": del}
 		return c, err
 	})

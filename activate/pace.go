@@ -38,8 +38,11 @@ type waitError struct {
 	why   string
 }
 
-func (e *waitError) Error() string {
-	return fmt.Sprintf("%s until %s", e.why, e.until.UTC().Format("2006-01-02 15:04:05 UTC"))
+func (e *waitError) Error() string { return e.in(time.UTC) }
+
+// in is the error with its time as the clocks of a zone show it.
+func (e *waitError) in(zone *time.Location) string {
+	return fmt.Sprintf("%s until %s", e.why, e.until.In(zone).Format("2006-01-02 15:04:05 MST"))
 }
 
 // pacer hands out the slots of an account to the calls of this process. It is

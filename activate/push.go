@@ -29,6 +29,8 @@ type Options struct {
 	// Accounts are those of all pushes of this process that run side by side; nil: it
 	// is the only one.
 	Accounts *Accounts
+	// Zone is whose clocks tell until when something waits; nil: UTC.
+	Zone *time.Location
 	// Sleep waits before calls; nil: a timer. Tests replace it.
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Progress is called with the rows dealt with so far; nil: nobody listens.
@@ -44,6 +46,9 @@ func (o Options) defaults() Options {
 	}
 	if o.Accounts == nil {
 		o.Accounts = &Accounts{}
+	}
+	if o.Zone == nil {
+		o.Zone = time.UTC
 	}
 	if o.Sleep == nil {
 		o.Sleep = o.sleep

@@ -129,11 +129,11 @@ func (a *account) book(ctx context.Context, n int, lead time.Duration, back bloc
 	case b.Spent != nil:
 		return block{}, &waitError{until: b.Until.Add(-a.clock.Ahead), why: fmt.Sprintf("the budget of %d calls in %s is spent", b.Spent.Calls, brief(b.Spent.Per))}
 	}
-	return block{}, &waitError{until: b.Until.Add(-a.clock.Ahead), why: silence}
+	return block{}, &waitError{until: b.Until.Add(-a.clock.Ahead), why: Silence}
 }
 
-// silence is why an account that asked for it is not called.
-const silence = "the destination asks to be left alone"
+// Silence is why an account that asked for it is not called.
+const Silence = "the destination asks to be left alone"
 
 // brief is d without the units that are zero at its end.
 func brief(d time.Duration) string {
@@ -220,7 +220,7 @@ func (s *sender) gate(ctx context.Context) bool {
 	var waited time.Time // the silence that has been waited for
 	for !s.stopped(ctx) {
 		if until := s.account.quiet(); until.After(waited) && until.After(time.Now()) {
-			if !s.linger(ctx, &waitError{until: until, why: silence}) {
+			if !s.linger(ctx, &waitError{until: until, why: Silence}) {
 				return false
 			}
 			waited = until
@@ -251,7 +251,7 @@ func (s *sender) gate(ctx context.Context) bool {
 func (s *sender) open(ctx context.Context) bool {
 	until := s.account.quiet()
 	if !s.stopped(ctx) && time.Until(until) > s.opts.MaxWait {
-		return s.linger(ctx, &waitError{until: until, why: silence})
+		return s.linger(ctx, &waitError{until: until, why: Silence})
 	}
 	return !s.stopped(ctx)
 }
@@ -263,7 +263,7 @@ func (s *sender) linger(ctx context.Context, w *waitError) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.problem == "" {
-			s.problem, s.resume = w.Error()+"; a run after that sends the rest", w.until
+			s.problem, s.resume = w.in(s.opts.Zone)+"; a run after that sends the rest", w.until
 		}
 		return false
 	}

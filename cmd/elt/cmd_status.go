@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"elt/activate"
 	"elt/internal/check"
 	"elt/internal/project"
+	"elt/internal/report"
 	"elt/internal/schedule"
 	"elt/internal/state"
 	"elt/internal/yamlx"
@@ -85,6 +87,9 @@ func (a *app) status(ctx context.Context, s *session, want staleness) error {
 	if err := a.printHolds(ctx, s); err != nil {
 		return err
 	}
+	if err := a.printWaits(ctx, s); err != nil {
+		return err
+	}
 	overdue, err := s.jobsOverdue(ctx, runs)
 	if err != nil {
 		return err
@@ -126,6 +131,22 @@ func (a *app) tables(ctx context.Context, s *session, want staleness) (stale []s
 		}
 	}
 	return stale, a.print([]string{"table", "data", "expected", "loaded_at", "status"}, table)
+}
+
+// printWaits lists the syncs whose account has asked not to be called for a time.
+func (a *app) printWaits(ctx context.Context, s *session) error {
+	waits, err := a.pipeline(s).Waits(ctx)
+	if err != nil || len(waits) == 0 {
+		return err
+	}
+	var table [][]string
+	for _, w := range waits {
+		table = append(table, []string{w.Sync, w.Connection, w.Until.Format(minuteLayout), activate.Silence})
+	}
+	if !a.flags.JSON {
+		fmt.Fprintf(a.out, "\n%s told to wait by the destination: nothing is sent before\n", report.Several(len(waits), "sync"))
+	}
+	return a.print([]string{"waits", "connection", "until", "reason"}, table)
 }
 
 // jobsOverdue are the jobs of which no run has done in time what was due last. A

@@ -184,6 +184,15 @@ func (p *Pipeline) planSync(ctx context.Context, name string, models map[string]
 	line.Detail = fmt.Sprintf("%d read: %d unchanged, %d to send, %d invalid", r.Read, r.Unchanged, r.Deferred, r.Invalid)
 	line.Changes = v.Outline.Sends() > 0
 	line.Detail += p.forecast(s, sync, v)
+	if line.Changes {
+		wait, err := p.waits(ctx, s)
+		if err != nil {
+			return line, err
+		}
+		if wait != nil {
+			line.Detail += fmt.Sprintf("; %s asks to be left alone until %s: nothing is sent before", wait.Connection, wait.Until.Format("2006-01-02 15:04"))
+		}
+	}
 	line.Rows = v.Rows
 	return line, nil
 }

@@ -45,7 +45,7 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	}
 	defer func() { err = errors.Join(err, conn.Destination.Close()) }()
 	done, err = plan.Push(ctx, conn, activate.Options{
-		Progress: p.progress(Sync, s.Name), Drain: p.drain, Accounts: &p.accounts,
+		Progress: p.progress(Sync, s.Name), Drain: p.drain, Accounts: &p.accounts, Zone: p.Project.Timezone,
 	})
 	if err != nil {
 		return res, err
@@ -102,7 +102,7 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 	}
 	account := p.account(s.Connection)
 	out := activate.Sync{Name: s.Name, Model: m.Table, Object: s.Object, Mode: s.Mode, Key: s.Key, RunID: p.RunID,
-		Account:  activate.Fingerprint(p.Push, s.Connection.Type, account),
+		Account:  p.accountOf(s),
 		TargetFP: activate.Fingerprint(p.Push, s.Connection.Type, account, s.Object), Fields: fieldsOf(s)}
 	var err error
 	out.Guards, err = guardsOf(s)

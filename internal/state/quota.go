@@ -262,6 +262,9 @@ func (s *Store) Silent(ctx context.Context, account string) (d time.Duration, er
 		until = r.Time(0)
 		return nil
 	}, account)
+	if s.lenient && warehouse.KindOf(err) == warehouse.KindNotFound { // of an older elt, which kept none
+		return 0, nil
+	}
 	if err != nil || until.IsZero() {
 		return 0, err
 	}

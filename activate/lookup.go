@@ -142,7 +142,8 @@ func (p *Plan) markStale(ctx context.Context, s *sender, list []row) (numbers []
 		return nil
 	}, p.id(list[0].seq, list[len(list)-1].seq, time.Now().Add(-s.limits.Window).UTC())...)
 	for i := range list {
-		if list[i].stale = stale[list[i].seq]; list[i].stale {
+		if stale[list[i].seq] {
+			list[i].stale = true
 			numbers = append(numbers, strconv.FormatInt(list[i].seq, 10))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"elt/internal/warehouse"
 )
@@ -17,6 +18,7 @@ type sheet struct {
 	list      []row
 	send      []row // those of list that go out
 	results   []settled
+	took      time.Duration // from the first call to the end of the last
 	ended     chan struct{} // closed when the last call has; nil: none has begun
 	panicked  any
 }
@@ -35,6 +37,7 @@ func (p *Plan) pages(ctx context.Context, s *sender) (done int64, err error) {
 			return nil
 		}
 		sh.join()
+		p.grow(sh)
 		if len(sh.list) > 0 {
 			if err := p.settle(ctx, sh); err != nil {
 				s.stop(err.Error())
@@ -137,7 +140,9 @@ func (sh *sheet) start(ctx context.Context, s *sender) {
 	go func() {
 		defer close(sh.ended)
 		defer func() { sh.panicked = recover() }()
+		start := time.Now()
 		sh.results = append(sh.results, s.send(ctx, sh.send)...)
+		sh.took = time.Since(start)
 	}()
 }
 
@@ -155,19 +160,44 @@ func (sh *sheet) join() {
 	}
 }
 
+// mostRows and mostBytes are what pages grow to: two row groups of DuckDB, which
+// stores whole ones without writing them to its log first, and what is sent of them.
+const (
+	mostRows  = 245_760
+	mostBytes = 64 << 20
+)
+
 // pageRows is how many rows are prepared and settled at a time: whole batches,
 // so that a page is few calls of big batches or many of small ones, and memory
 // stays flat. Where a row may be sent twice for a time only, or needs a look, it is
 // few: as many as a crash then leaves in doubt. Where a row may be sent again and no
-// rate holds calls back, it is up to 200 calls, since a page has a cost of its own.
+// rate holds calls back, it is up to 200 calls, since a page has a cost of its own,
+// and more where they take no time.
 func (p *Plan) pageRows(limits Limits) int64 {
 	if p.few > 0 {
 		return p.few
 	}
-	most := map[ReplayClass]int{Idempotent: 5000, IdempotencyKey: 1000}[limits.Replay]
-	batches := max(most/limits.BatchRows, limits.Concurrency, 1)
+	batch := int64(limits.BatchRows)
+	most := map[ReplayClass]int64{Idempotent: 5000, IdempotencyKey: 1000}[limits.Replay]
+	batches := max(most/batch, int64(limits.Concurrency), 1)
 	if limits.Replay == Idempotent && len(limits.Rates) == 0 {
-		batches = max(batches, min(20_000/limits.BatchRows, 200))
+		batches = max(batches, min(20_000/batch, 200))
+		rows := int64(mostRows)
+		if p.bytes > 0 {
+			rows = min(rows, mostBytes*p.sends/p.bytes)
+		}
+		batches = max(batches, min(batches*p.growth, (rows+batch-1)/batch))
 	}
-	return int64(batches) * int64(limits.BatchRows)
+	return batches * batch
+}
+
+// quick is how long the calls of a page may take for the next ones to be bigger: a
+// crash leaves no more in doubt than what is sent in a few times that.
+const quick = time.Second
+
+// grow makes the next pages bigger where the calls of one took no time.
+func (p *Plan) grow(sh *sheet) {
+	if sh.took < quick {
+		p.growth = max(4, min(p.growth*4, mostRows))
+	}
 }

@@ -36,6 +36,9 @@ type Plan struct {
 	pushed  bool
 	evens   []span // rows that were settled with one outcome for each page
 	few     int64  // rows in a page; 0: as many as the limits of the destination suggest
+	growth  int64  // how much bigger pages have become, since they are sent fast; 0: not yet
+	sends   int64  // rows that are to be sent
+	bytes   int64  // of what is to be sent of them
 	// definite: a refusal also settles what an earlier try with the same
 	// operation may have done, because the destination knows the operation.
 	definite bool
@@ -324,10 +327,12 @@ const (
 // classify counts the plan and keeps samples of what is invalid.
 func (p *Plan) classify(ctx context.Context) error {
 	r := &p.result
-	err := warehouse.Each(ctx, p.db, `SELECT `+classes+`, coalesce(max(seq), 0) FROM `+p.table.String()+` AS d GROUP BY `+byClass, func(row rows.Row) error {
+	err := warehouse.Each(ctx, p.db, `SELECT `+classes+`, coalesce(max(seq), 0),
+		count(payload), CAST(coalesce(sum(length(payload)), 0) AS bigint) FROM `+p.table.String()+` AS d GROUP BY `+byClass, func(row rows.Row) error {
 		r.count(row.String(0), row.Int(1), row.Bool(2))
 		p.outline.add(row.String(0), row.Bool(3), row.Int(1))
 		p.last = max(p.last, row.Int(4))
+		p.sends, p.bytes = p.sends+row.Int(5), p.bytes+row.Int(6)
 		p.unknown = p.unknown || row.String(0) == classUnknown
 		if row.String(0) != classRemove {
 			p.adds = max(p.adds, row.Int(4))

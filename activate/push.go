@@ -80,7 +80,11 @@ type row struct {
 	gone   bool // its key is not in the model any more
 	resent bool // an earlier intent goes out again, as it was
 	change Change
-	// Of a row whose earlier outcome is unknown:
+	*earlier
+}
+
+// earlier is the operation of a row whose outcome is unknown; other rows have none.
+type earlier struct {
 	before  Change // what was sent
 	now     Change // what would be sent if there had been nothing before
 	stale   bool   // the destination does not know the operation any more
@@ -190,8 +194,10 @@ func (p *Plan) page(ctx context.Context, after, to int64, limits Limits) ([]row,
 		}}
 		if item.class == classUnknown {
 			item.resent = r.Bool(7)
-			item.now, item.current = item.change, r.Bool(11) || p.sync.once()
-			item.before = Change{OpID: r.String(8), Action: Action(r.String(10)), Key: item.change.Key, Fields: r.Bytes(9)}
+			item.earlier = &earlier{
+				before: Change{OpID: r.String(8), Action: Action(r.String(10)), Key: item.change.Key, Fields: r.Bytes(9)},
+				now:    item.change, current: r.Bool(11) || p.sync.once(),
+			}
 		}
 		if item.resent {
 			item.change.OpID, item.change.Fields = item.before.OpID, item.before.Fields

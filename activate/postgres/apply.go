@@ -287,12 +287,21 @@ func (w work) upsert(ctx context.Context, rows []line) error {
 		}
 	}
 	result, err := w.Query(ctx, w.insertInto()+` SELECT `+w.names("")+` FROM `+w.stage.typed+` ORDER BY elt_row
-		ON CONFLICT (`+quoted(w.shape.key)+`) DO UPDATE SET `+w.assign("EXCLUDED.")+` RETURNING `+created)
+		ON CONFLICT (`+quoted(w.shape.key)+`) DO UPDATE SET `+w.assign("EXCLUDED.")+` RETURNING `+created+w.shape.identity(`, `))
 	if err != nil {
 		return err
 	}
-	fresh, err := pgx.CollectRows(result, pgx.RowTo[bool])
-	if err == nil && len(fresh) != len(rows) {
+	type told struct {
+		created bool
+		id      string
+	}
+	done, err := pgx.CollectRows(result, func(r pgx.CollectableRow) (t told, err error) {
+		if w.shape.folds {
+			return t, r.Scan(&t.created, &t.id)
+		}
+		return t, r.Scan(&t.created)
+	})
+	if err == nil && len(done) != len(rows) {
 		err = errKeptOut
 	}
 	if err != nil {
@@ -300,7 +309,8 @@ func (w work) upsert(ctx context.Context, rows []line) error {
 	}
 	w.ack(rows, nil, false)
 	for i, l := range rows {
-		w.outcomes[l.change].Created = fresh[i]
+		o := &w.outcomes[l.change]
+		o.Created, o.DestID = done[i].created, done[i].id
 	}
 	for _, n := range there {
 		w.outcomes[w.rows[n].change].Created = false
@@ -345,7 +355,7 @@ func (w work) names(prefix string) string {
 }
 
 func (w work) insertInto() string {
-	q := `INSERT INTO ` + w.table.String() + ` (` + w.names("") + `)`
+	q := `INSERT INTO ` + w.table.String() + ` AS t (` + w.names("") + `)`
 	for _, c := range w.columns {
 		if c.always {
 			return q + ` OVERRIDING SYSTEM VALUE`
@@ -363,7 +373,7 @@ func (w work) match() string {
 	return strings.Join(terms, " AND ")
 }
 
-// assign sets all columns but the key, or the key where there is nothing else.
+// assign sets all columns but the key, which stays as it is spelled.
 func (w work) assign(from string) string {
 	var list []string
 	for _, c := range w.columns {
@@ -373,7 +383,7 @@ func (w work) assign(from string) string {
 	}
 	if list == nil {
 		k := warehouse.Quote(w.shape.key[0])
-		list = []string{k + ` = ` + from + k}
+		list = []string{k + ` = t.` + k} // there is nothing else
 	}
 	return strings.Join(list, ", ")
 }

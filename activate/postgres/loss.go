@@ -29,6 +29,10 @@ const (
 	span              // interval: fractions are rounded
 	padded            // varchar(n): spaces at the end that are too many are cut off
 	short             // name and "char": cut off
+	wholeKey          // a key of a mirror is spelled in one way: see [shape.identify]
+	dayKey
+	uuidKey
+	boolKey
 )
 
 // loss is why a value is refused that the database would have changed.
@@ -89,6 +93,12 @@ func (c *column) keeps(value []byte) error {
 	text, err := unquote(value)
 	if err != nil {
 		return nil //nolint:nilerr // what is no JSON is refused where it is encoded
+	}
+	if c.limit.kind >= wholeKey {
+		if !c.limit.spells(text) {
+			return loss(fmt.Sprintf("column %s: %s spells the key in another way, and a mirror has to know it from all others; cast it to %s in the model", c.name, c.typ, c.typ))
+		}
+		return nil
 	}
 	if what := c.limit.loses(bytes.TrimSpace(text), text); what != "" {
 		return loss(fmt.Sprintf("column %s: the value has %s in %s; round or cut it in the model, or widen the column", c.name, what, c.typ))

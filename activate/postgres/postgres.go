@@ -130,7 +130,7 @@ func open(ctx context.Context, c activate.Config) (_ *destination, err error) {
 
 // prepare looks whether what the sync wants can be done to the table at all.
 func (d *destination) prepare(ctx context.Context, s *session, c activate.Config) (err error) {
-	if d.shape, err = d.look(ctx, s.Conn); err != nil {
+	if d.shape, err = d.look(ctx, s.Conn, c.Mode == activate.ModeMirror); err != nil {
 		return err
 	}
 	for _, action := range actions(c.Mode) {
@@ -141,7 +141,7 @@ func (d *destination) prepare(ctx context.Context, s *session, c activate.Config
 	if err := d.evidence(ctx, s.Conn); err != nil {
 		return err
 	}
-	if !d.shape.readable() { // append needs no more than INSERT
+	if d.shape.folds || !d.shape.readable() { // ids are told by a statement; append needs no more than INSERT
 		return nil
 	}
 	return s.QueryRow(ctx, `SELECT NOT EXISTS (SELECT 1 FROM `+d.table.String()+`)`).Scan(&d.fresh)

@@ -20,6 +20,8 @@ type shape struct {
 	columns []column
 	unique  [][]string // columns of the unique indexes that ON CONFLICT can use
 	key     []string   // of the sync
+	mirror  bool       // it deletes by keys that are gone
+	folds   bool       // see [identity]
 }
 
 // column is one column of the table.
@@ -36,7 +38,7 @@ type column struct {
 
 const columnsQuery = `
 SELECT c.relkind::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), b.name::text, b.category::text, b.mod,
-  coalesce(' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(co.collname), ''), a.attgenerated <> '', a.attidentity = 'a',
+  coalesce(' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(co.collname), ''), a.attgenerated <> '', a.attidentity = 'a', k.folds,
   has_column_privilege(c.oid, a.attnum, 'SELECT'), has_column_privilege(c.oid, a.attnum, 'INSERT'), has_column_privilege(c.oid, a.attnum, 'UPDATE'),
   has_table_privilege(c.oid, 'DELETE')
 FROM pg_catalog.pg_class c
@@ -45,6 +47,8 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.
 JOIN pg_catalog.pg_type ty ON ty.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation AND a.attcollation <> ty.typcollation
 LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace
+CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_collation l WHERE NOT l.collisdeterministic AND (l.oid = a.attcollation
+  OR l.oid IN (SELECT unnest(i.indcollation) FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique))) AS folds) k
 CROSS JOIN LATERAL (
   WITH RECURSIVE d(oid, mod) AS (
     SELECT a.atttypid, a.atttypmod
@@ -66,18 +70,21 @@ JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL`
 
-func (d *destination) look(ctx context.Context, conn *pgx.Conn) (*shape, error) {
-	s := &shape{table: d.table, user: d.server.User(), key: d.key}
+func (d *destination) look(ctx context.Context, conn *pgx.Conn, mirror bool) (*shape, error) {
+	s := &shape{table: d.table, user: d.server.User(), key: d.key, mirror: mirror}
 	rows, err := conn.Query(ctx, columnsQuery, d.table.Schema, d.table.Name)
 	if err != nil {
 		return nil, err
 	}
 	s.columns, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c column, err error) {
 		var base, category string
-		var sel, ins, upd, del bool
+		var sel, ins, upd, del, folds bool
 		var mod int
-		err = row.Scan(&s.kind, &c.name, &c.typ, &base, &category, &mod, &c.collate, &c.generated, &c.always, &sel, &ins, &upd, &del)
+		err = row.Scan(&s.kind, &c.name, &c.typ, &base, &category, &mod, &c.collate, &c.generated, &c.always, &folds, &sel, &ins, &upd, &del)
 		c.limit = limitOf(base, mod)
+		if s.mirror && s.isKey(c.name) {
+			s.identify(&c, base, category, folds)
+		}
 		c.form, c.may = formOf(base, category), map[string]bool{"SELECT": sel, "INSERT": ins, "UPDATE": upd, "DELETE": del}
 		return c, err
 	})

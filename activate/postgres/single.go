@@ -26,20 +26,20 @@ func (w work) single(ctx context.Context, rows []line) error {
 	if _, err := w.exec(ctx, w.loop()); err != nil {
 		return err
 	}
-	result, err := w.Query(ctx, `SELECT elt_row, written, created, coalesce(code, ''), coalesce(message, '') FROM `+w.stage.told)
+	result, err := w.Query(ctx, `SELECT elt_row, written, created, coalesce(code, ''), coalesce(message, ''), coalesce(id, '') FROM `+w.stage.told)
 	if err != nil {
 		return err
 	}
 	var n int
 	var written, created bool
-	var code, message string
-	_, err = pgx.ForEachRow(result, []any{&n, &written, &created, &code, &message}, func() error {
+	var code, message, id string
+	_, err = pgx.ForEachRow(result, []any{&n, &written, &created, &code, &message, &id}, func() error {
 		o := &w.outcomes[w.rows[n].change]
 		switch {
 		case code != "":
 			refuse(o, code, w.server.Text(message))
 		case written:
-			*o = activate.Outcome{OpID: o.OpID, Status: activate.Acked, Created: created}
+			*o = activate.Outcome{OpID: o.OpID, Status: activate.Acked, Created: created, DestID: id}
 		default:
 			w.notWritten(o, created)
 		}
@@ -113,7 +113,7 @@ func (w work) loop() string {
 		before += `elt_new := NOT EXISTS (SELECT 1 FROM ` + w.table.String() + ` AS t WHERE ` + w.is(values) + `);`
 	}
 	return `DO ` + warehouse.Literal(`DECLARE
-		elt_r record; elt_at text; elt_n bigint; elt_new boolean := true; elt_state text; elt_message text; elt_column text;
+		elt_r record; elt_at text; elt_n bigint; elt_new boolean := true; elt_state text; elt_message text; elt_column text; elt_id text;
 		`+declare.String()+`
 	BEGIN
 		FOR elt_r IN SELECT * FROM `+w.stage.text+` ORDER BY elt_row LOOP
@@ -124,7 +124,7 @@ func (w work) loop() string {
 				`+w.one(values)+`;
 				GET DIAGNOSTICS elt_n = ROW_COUNT;
 				`+undo+`
-				INSERT INTO `+w.stage.told+` VALUES (elt_r.elt_row, elt_n > 0, elt_new);
+				INSERT INTO `+w.stage.told+` VALUES (elt_r.elt_row, elt_n > 0, elt_new, NULL, NULL, elt_id);
 			EXCEPTION WHEN assert_failure OR OTHERS THEN
 				GET STACKED DIAGNOSTICS elt_state = RETURNED_SQLSTATE, elt_message = MESSAGE_TEXT, elt_column = COLUMN_NAME;
 				IF `+sqlEverywhere+` THEN RAISE; END IF;
@@ -155,7 +155,11 @@ func (w work) one(values []string) string {
 		}
 		return `UPDATE ` + w.table.String() + ` AS t SET ` + strings.Join(list, ", ") + ` WHERE ` + w.is(values)
 	default:
-		return insert + ` ON CONFLICT (` + quoted(w.shape.key) + `) DO UPDATE SET ` + w.assign("EXCLUDED.")
+		insert += ` ON CONFLICT (` + quoted(w.shape.key) + `) DO UPDATE SET ` + w.assign("EXCLUDED.")
+		if w.shape.folds {
+			insert += w.shape.identity(` RETURNING `) + ` INTO elt_id`
+		}
+		return insert
 	}
 }
 

@@ -43,7 +43,7 @@ func (d *destination) stage(ctx context.Context, s *session, g *group) (stage, e
 	for _, q := range []string{
 		`CREATE TEMP TABLE ` + st.typed + ` (` + strings.Join(list, ", ") + `) ON COMMIT DELETE ROWS`,
 		`CREATE TEMP TABLE ` + st.text + ` (` + strings.Join(plain, ", ") + `) ON COMMIT DELETE ROWS`,
-		`CREATE TEMP TABLE ` + st.told + ` (elt_row integer, written boolean, created boolean, code text, message text) ON COMMIT DELETE ROWS`,
+		`CREATE TEMP TABLE ` + st.told + ` (elt_row integer, written boolean, created boolean, code text, message text, id text) ON COMMIT DELETE ROWS`,
 	} {
 		if _, err := s.Exec(ctx, q); err != nil {
 			var pg *pgconn.PgError

@@ -37,7 +37,7 @@ func TestPushToPostgres(t *testing.T) {
 // has wants these rows in the destination.
 func (p *pushed) has(want string) {
 	p.t.Helper()
-	rows, err := p.conn.Query(p.t.Context(), `SELECT id, name, seen FROM crm.people ORDER BY id`)
+	rows, err := p.conn.Query(p.t.Context(), `SELECT id::text, name, seen FROM crm.people ORDER BY people.id`)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -55,4 +55,29 @@ func (p *pushed) has(want string) {
 	if text := strings.Join(got, ", "); text != want {
 		p.t.Errorf("the table has %s, want %s", text, want)
 	}
+}
+
+// Keys that are two in the model and one in the type of the table's column: the row
+// is deleted when neither is left, and not before.
+func TestAMirrorIntoPostgresKeepsTheRowOfAKeyThatMoved(t *testing.T) {
+	t.Parallel()
+	p := &pushed{sourced: newSourced(t, "duckdb", "version: 1\nname: push\ntargets: {dev: {warehouse: \"${env:WAREHOUSE}\", push: live}}\n"+
+		"connections:\n  shop_db: {type: postgres, url: \"${env:SOURCE_URL}\"}\n"+
+		"syncs:\n  people: {model: marts.people, to: shop_db.crm.people, mode: mirror, key: id, fields: {id: id, name: name}}\n")}
+	p.exec(`CREATE SCHEMA crm`)
+	p.exec(`CREATE TABLE crm.people (id numeric PRIMARY KEY, name text, seen boolean DEFAULT true)`)
+	model := func(values string) { p.write("models/marts/people.sql", "select * from (values "+values+") as t(id, name)") }
+	model("('1', 'Ada'), ('2', 'Bob')")
+	p.tells(0, "2 acked  2 new")
+	model("('1.0', 'Ada'), ('2', 'Bob')")
+	p.tells(0, "1 acked")
+	p.has("1 Ada true, 2 Bob true")
+	model("('1', 'Ada'), ('1.0', 'Ada'), ('2', 'Bob')")
+	p.tells(0, "1 acked")
+	model("('1', 'Ada'), ('2', 'Bob')")
+	p.tells(0, "2 unchanged")
+	p.has("1 Ada true, 2 Bob true")
+	model("('2', 'Bob')")
+	p.tells(0, "1 deleted")
+	p.has("2 Bob true")
 }

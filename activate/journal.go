@@ -165,7 +165,8 @@ func (p *Plan) settleAcked(ctx context.Context, tx *warehouse.Tx, out outcomes) 
 }
 
 // recordAttempts keeps what was sent for which key and what became of it, for elt
-// explain and for the old values of a plan, until retention forgets it.
+// explain and for the old values of a plan, until retention forgets it. What a look
+// has found there was sent too, by a run that could not record it.
 func (p *Plan) recordAttempts(ctx context.Context, tx *warehouse.Tx, out outcomes) error {
 	return p.run(ctx, tx, []statement{
 		{`INSERT INTO ` + state.Attempts + ` (project, target, sync, target_fp, op_id, run_id, attempts, status, code, message, recorded_at,
@@ -175,7 +176,7 @@ func (p *Plan) recordAttempts(ctx context.Context, tx *warehouse.Tx, out outcome
 				CAST($6 AS timestamp with time zone), p.key_hash, p.key_json,
 				CASE WHEN p.class = 'remove' THEN 'delete' ELSE CAST($8 AS text) END,
 				CASE WHEN o.resent THEN p.prev_payload ELSE p.payload END
-			FROM ` + out.both + ` WHERE o.page = $5 AND o.attempts > 0`,
+			FROM ` + out.both + ` WHERE o.page = $5 AND (o.attempts > 0 OR o.status = 'acked' AND o.resent)`,
 			p.id(out.page, time.Now().UTC(), p.sync.RunID, string(p.sync.action()))},
 	})
 }

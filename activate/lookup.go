@@ -41,7 +41,7 @@ func (p *Plan) resolve(ctx context.Context, s *sender, page int64, list []row) (
 		switch {
 		case r.before.Action == Delete: // to send the row is right whether it is gone or not
 		case o.Status == Acked && r.current:
-			results = append(results, settled{seq: r.seq, status: Acked, resent: true, created: o.Created, destID: o.DestID})
+			results = append(results, settled{seq: r.seq, status: Acked, resent: true, created: o.Created, destID: o.DestID, message: foundThere})
 			continue
 		case o.Status == Acked:
 			older = append(older, settled{seq: r.seq, status: statusFound, resent: true, created: o.Created, destID: o.DestID})
@@ -113,6 +113,11 @@ func (p *Plan) settleFound(page int64) []statement {
 				CASE WHEN o.created THEN 'created' ELSE coalesce(p.ownership, 'adopted') END, CAST($8 AS text)
 			FROM ` + p.table.String() + ` AS p JOIN ` + p.out.String() + ` AS o ON o.seq = p.seq
 			WHERE o.page = $5 AND o.status = 'found'`, p.id(page, time.Now().UTC(), p.sync.RunID, p.sync.ledgerStatus())},
+		{`INSERT INTO ` + state.Attempts + ` (project, target, sync, target_fp, op_id, run_id, attempts, status, message, recorded_at,
+				key_hash, key_json, action, payload)
+			SELECT project, target, sync, target_fp, op_id, run_id, 0, 'acked', CAST($7 AS text), CAST($6 AS timestamp with time zone),
+				key_hash, key_json, action, payload
+			FROM ` + state.Intents + ` WHERE ` + mine + ` AND state = 'UNKNOWN' AND key_hash IN ` + found, p.id(page, time.Now().UTC(), foundThere)},
 		{`DELETE FROM ` + state.Intents + ` WHERE ` + mine + ` AND key_hash IN ` + found, p.id(page)},
 	}
 }
@@ -122,6 +127,9 @@ func (p *Plan) adoptFound(page int64) statement {
 	return statement{`UPDATE ` + p.table.String() + ` AS t SET ownership = l.ownership, dest_id = l.dest_id FROM ` + state.Ledger + ` AS l
 		WHERE ` + mine + ` AND l.key_hash = t.key_hash AND t.key_hash IN ` + p.keys(`o.status = 'found'`), p.id(page)}
 }
+
+// foundThere is what the record of an operation says of its outcome that was looked up.
+const foundThere = "a look found it there"
 
 // looks reports whether a row may be sent only after somebody has looked for it.
 func (s *sender) looks(r row) bool {

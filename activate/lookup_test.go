@@ -2,6 +2,7 @@ package activate_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"elt/activate"
@@ -32,6 +33,22 @@ func unsure(t *testing.T, db *warehouse.DB, mode string, done bool) *world {
 	return w
 }
 
+// sent wants the last operations of a key to have these outcomes, the latest first.
+func (w *world) sent(key string, statuses ...string) {
+	w.t.Helper()
+	x, err := activate.Explain(w.t.Context(), w.db, w.st, w.sync, []string{key}, len(statuses))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := make([]string, len(x.Sent))
+	for i, s := range x.Sent {
+		got[i] = s.Status
+	}
+	if !slices.Equal(got, statuses) {
+		w.t.Errorf("explain tells of %v for key %s, want %v", got, key, statuses)
+	}
+}
+
 // What is there is acknowledged without a call; what is not there is sent, once.
 func TestUnknownIsLookedUpBeforeAnythingIsSent(t *testing.T) {
 	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
@@ -44,6 +61,7 @@ func TestUnknownIsLookedUpBeforeAnythingIsSent(t *testing.T) {
 					t.Errorf("%s, done %v: %+v, sent again: %v", mode, done, r, sent)
 				}
 				w.want("1:a", "2:b")
+				w.sent("1", "acked", "unknown")
 				if r := w.mustRun(); r.Unchanged != 2 {
 					t.Errorf("%s, done %v: %+v, want nothing left to do", mode, done, r)
 				}
@@ -69,6 +87,7 @@ func TestTheEarlierPayloadIsLookedUp(t *testing.T) {
 		if r := w.mustRun(); r.Acked != 2 || r.New != 0 {
 			t.Errorf("%+v, want one found and one sent", r)
 		}
+		w.sent("1", "acked", "acked", "unknown")
 		if len(asked) != 2 || asked[0] == `{"customer_id":1,"name":"a2"}` || asked[1] == `{"customer_id":1,"name":"a2"}` {
 			t.Errorf("asked for %v, want what was sent", asked)
 		}

@@ -222,6 +222,27 @@ func TestNetworkFaultsBetweenRunAndSource(t *testing.T) {
 	}
 }
 
+// A connection through which nothing comes once it has been greeted keeps no run
+// waiting for ever: the source is tried again, and so is the warehouse.
+func TestNetworkFaultsAfterTheGreeting(t *testing.T) {
+	t.Parallel()
+	greeted := fault.Cut{Break: fault.Stall, Reply: true, On: func(sent []byte) bool { return bytes.Contains(sent, []byte("pg_backend_pid")) }}
+	b := newBroken(t)
+	if came, code := b.proxy.Came(), b.run(greeted); code == exitFailed || b.proxy.Came() != came+1 {
+		t.Errorf("the warehouse: exit %d", code)
+	}
+	s := newSourced(t, "duckdb", shopProject)
+	s.exec(`CREATE TABLE orders (id bigint PRIMARY KEY, note text, updated_at timestamptz NOT NULL)`)
+	s.exec(`INSERT INTO orders VALUES (0, 'the first', '2026-03-08')`)
+	direct, _ := sources.Load(s.dir)
+	proxy, behind := behindProxy(t, fmt.Sprint(direct))
+	sources.Store(s.dir, behind)
+	proxy.Break(greeted)
+	if s.run(exitOK); proxy.Came() != 1 {
+		t.Errorf("the source: %d cuts came", proxy.Came())
+	}
+}
+
 // A slow network is no fault.
 func TestASlowNetworkIsWaitedFor(t *testing.T) {
 	t.Parallel()

@@ -50,6 +50,9 @@ func listen(t *testing.T, reply string) string {
 	return l.Addr().String()
 }
 
+// greeting lets everybody in, and is ready for queries.
+const greeting = "R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I"
+
 func TestConnectErrorsSayWhereWhyAndWhatToDoOnOneLine(t *testing.T) {
 	good := testdb.URL(t)
 	const password = "elt-test"
@@ -64,6 +67,7 @@ func TestConnectErrorsSayWhereWhyAndWhatToDoOnOneLine(t *testing.T) {
 		"no socket":      {"postgres://u:s3cr3t@/db?host=/nonexistent", []string{"nothing listens there"}, retry.Transient},
 		"no host":        {"postgres://u:s3cr3t@nowhere.invalid/db?connect_timeout=5", []string{`host "nowhere.invalid"`}, retry.Transient},
 		"no answer":      {"postgres://u:s3cr3t@" + listen(t, "") + "/db?connect_timeout=1&sslmode=disable", []string{"no answer within 1s", "firewall"}, retry.Transient},
+		"a greeting":     {"postgres://u:s3cr3t@" + listen(t, greeting) + "/db?connect_timeout=5&tcp_user_timeout=100&sslmode=disable", []string{"after the greeting nothing came for ", "check firewalls and poolers"}, retry.Transient},
 		"no PostgreSQL":  {"postgres://u:s3cr3t@" + listen(t, "HTTP/1.1 400 Bad Request\r\n\r\n") + "/db?connect_timeout=5", []string{"expected a PostgreSQL server"}, retry.Transient},
 		"no TLS":         {strings.Split(good, "?")[0] + "?sslmode=require", []string{"TLS", "sslmode in url"}, retry.Transient},
 		"no database":    {strings.Replace(good, "/t", "/s", 1), []string{"does not exist", "a database that exists"}, retry.Permanent},

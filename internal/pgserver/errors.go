@@ -8,8 +8,11 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"elt/internal/pgwatch"
 )
 
 // The codes of an [Unconnected] that no server gave.
@@ -44,6 +47,7 @@ func (s *Server) refusal(err error) *Unconnected {
 	}
 	var name *net.DNSError
 	var certificate *tls.CertificateVerificationError
+	var silence *pgwatch.SilenceError
 	switch {
 	case errors.As(err, &name) && name.IsNotFound:
 		return &Unconnected{Code: NoHost, what: fmt.Sprintf("there is no host %q", s.config.Host),
@@ -56,6 +60,9 @@ func (s *Server) refusal(err error) *Unconnected {
 			Expected: "one that the system, or sslrootcert in url, vouches for"}
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
 		return &Unconnected{Code: NoServer, what: "nothing listens there", Expected: "a server: start it, or mend host and port in url"}
+	case errors.As(err, &silence):
+		return &Unconnected{Code: NoServer, what: fmt.Sprintf("after the greeting nothing came for %v", silence.After.Round(time.Millisecond)),
+			Expected: "a way to the server that passes all on: check firewalls and poolers"}
 	case pgconn.Timeout(err):
 		return &Unconnected{Code: NoServer, what: fmt.Sprintf("no answer within %v", s.config.ConnectTimeout),
 			Expected: "a server that this machine can reach: check host and port in url, firewall and VPN, or raise connect_timeout in url"}

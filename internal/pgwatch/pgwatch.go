@@ -6,7 +6,8 @@
 // is nothing to do but wait. Where the server waits for the client as the client
 // does for it, or knows no such session, or does not answer, something on the way
 // has swallowed bytes: a firewall that forgot the connection, a pooler that hangs,
-// a machine that is gone. TCP's own keepalive sees only the last of these.
+// a machine that is gone. TCP's own keepalive sees only the last of these. A new
+// connection, which the server cannot be asked about yet, may be silent as long.
 package pgwatch
 
 import (
@@ -76,7 +77,13 @@ func Install(config *pgconn.Config) (silence time.Duration) {
 	config.AfterConnect = func(ctx context.Context, pg *pgconn.PgConn) error {
 		if c := watched(pg); c != nil {
 			s := session{config: plain, dialer: dialer, network: c.RemoteAddr().Network(), address: c.RemoteAddr().String()}
-			if err := s.identify(ctx, pg); err != nil {
+			c.greeting.Store(true)
+			err := s.identify(ctx, pg)
+			c.greeting.Store(false)
+			if silence := c.ended.Load(); err != nil && silence != nil { // the driver tells only that it is closed
+				return silence
+			}
+			if err != nil {
 				return err
 			}
 			c.session.Store(&s)
@@ -211,8 +218,23 @@ type conn struct {
 	net.Conn
 	silence time.Duration
 	session atomic.Pointer[session] // nil until it is known
-	idle    atomic.Int64            // over 0: it may be silent
-	moved   atomic.Int64            // bytes, in both directions
+	// greeting says that the server is asked which session it is, which needs no time:
+	// connect_timeout has ended, and nobody else can be asked yet.
+	greeting atomic.Bool
+	idle     atomic.Int64                 // over 0: it may be silent
+	moved    atomic.Int64                 // bytes, in both directions
+	ended    atomic.Pointer[SilenceError] // why it was ended, if it was
+}
+
+// waits reports whether nothing more will come, as far as can be told.
+func (c *conn) waits(ctx context.Context, end bool) bool {
+	if c.idle.Load() > 0 {
+		return false
+	}
+	if s := c.session.Load(); s != nil {
+		return s.waits(ctx, end)
+	}
+	return c.greeting.Load()
 }
 
 // Read implements [net.Conn].
@@ -236,7 +258,6 @@ type watch struct {
 	cancel context.CancelFunc
 	timer  *time.Timer
 	done   chan struct{} // closed when run has ended
-	err    error         // why the connection was ended; after done
 }
 
 func (c *conn) watch() *watch {
@@ -251,8 +272,9 @@ func (w *watch) end(n int, err error) (int, error) {
 	w.conn.moved.Add(int64(n))
 	w.cancel()
 	if !w.timer.Stop() {
-		if <-w.done; w.err != nil && err != nil {
-			err = w.err
+		<-w.done
+		if silence := w.conn.ended.Load(); silence != nil && err != nil {
+			err = silence
 		}
 	}
 	return n, err
@@ -264,10 +286,10 @@ func (w *watch) run() {
 	defer close(w.done)
 	c, began := w.conn, time.Now().Add(-w.conn.silence)
 	for waits, moved := 0, c.moved.Load(); ; {
-		if s := c.session.Load(); s == nil || c.idle.Load() > 0 || !s.waits(w.ctx, waits == 1) {
-			waits = 0
-		} else {
+		if c.waits(w.ctx, waits == 1) {
 			waits++
+		} else {
+			waits = 0
 		}
 		if now := c.moved.Load(); now != moved || c.idle.Load() > 0 {
 			waits, moved, began = 0, now, time.Now()
@@ -276,7 +298,7 @@ func (w *watch) run() {
 			return
 		}
 		if waits == 2 {
-			w.err = &SilenceError{After: time.Since(began)}
+			c.ended.Store(&SilenceError{After: time.Since(began)})
 			_ = c.Conn.Close()
 			return
 		}

@@ -10,6 +10,7 @@ import (
 	neturl "net/url"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/goleak"
@@ -29,8 +30,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// connect makes a watched connection through a proxy; it asks after 500 ms.
-func connect(t *testing.T) (*fault.Proxy, *pgconn.PgConn) {
+// through is a proxy to a database of the test, and what makes watched connections
+// through it; these ask after 500 ms.
+func through(t *testing.T) (*fault.Proxy, *pgconn.Config) {
 	t.Helper()
 	url := testdb.URL(t)
 	u, err := neturl.Parse(url)
@@ -41,6 +43,11 @@ func connect(t *testing.T) (*fault.Proxy, *pgconn.PgConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	u.Host = p.Addr()
 	u.RawQuery += "&tcp_user_timeout=500&connect_timeout=1"
 	config, err := pgconn.ParseConfig(u.String())
@@ -48,6 +55,13 @@ func connect(t *testing.T) (*fault.Proxy, *pgconn.PgConn) {
 		t.Fatal(err)
 	}
 	pgwatch.Install(config)
+	return p, config
+}
+
+// connect makes a watched connection through a proxy.
+func connect(t *testing.T) (*fault.Proxy, *pgconn.PgConn) {
+	t.Helper()
+	p, config := through(t)
 	pg, err := pgconn.ConnectConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -56,9 +70,6 @@ func connect(t *testing.T) (*fault.Proxy, *pgconn.PgConn) {
 		p.Heal()
 		_ = pg.Close(context.WithoutCancel(t.Context()))
 		<-pg.CleanupDone()
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	return p, pg
 }
@@ -143,6 +154,30 @@ func TestSilenceEndsAConnection(t *testing.T) {
 			lost := errors.As(err, &silence) || errors.As(err, &network) || errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed)
 			if !lost || p.Came() != 1 {
 				t.Errorf("%d cuts came, error %v", p.Came(), err)
+			}
+		})
+	}
+}
+
+// A new connection asks what the server calls it, before which the server cannot
+// be asked about it: it must not wait for ever either, though connect_timeout has
+// ended with the handshake.
+func TestSilenceEndsAConnectionThatIsNotKnownYet(t *testing.T) {
+	for _, reply := range []bool{false, true} {
+		t.Run(fmt.Sprintf("reply=%t", reply), func(t *testing.T) {
+			t.Parallel()
+			p, config := through(t)
+			p.Break(fault.Cut{Break: fault.Stall, Reply: reply, On: func(b []byte) bool { return bytes.Contains(b, []byte("pg_backend_pid")) }})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			pg, err := pgconn.ConnectConfig(ctx, config)
+			var silence *pgwatch.SilenceError
+			if !errors.As(err, &silence) || p.Came() != 1 {
+				t.Errorf("%d cuts came, error %v, want that of silence", p.Came(), err)
+			}
+			p.Heal()
+			if err == nil {
+				t.Error(pg.Close(ctx))
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"elt/internal/pgcopy"
+	"elt/internal/pgwatch"
 	"elt/internal/retry"
 	"elt/internal/secret"
 	"elt/internal/warehouse"
@@ -163,6 +164,7 @@ func (d *Driver) connectError(ctx context.Context, err error) error {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var network net.Error
+	var silence *pgwatch.SilenceError
 	switch {
 	case ctx.Err() != nil: // also by a lock that was lost, which may pass
 		out.Kind = warehouse.KindOf(context.Cause(ctx))
@@ -170,6 +172,8 @@ func (d *Driver) connectError(ctx context.Context, err error) error {
 	case errors.As(err, &pg):
 		out.Kind, out.Hint = kindOf(pg.Code), d.connectHint(pg.Code)
 		out.Err = fmt.Errorf("connect to PostgreSQL at %s: %w", d.address(), detailed(&serverError{pg}, pg))
+	case errors.As(err, &silence):
+		out.Hint = "it greets, and then something on the way swallows what is said: check firewalls and poolers"
 	case errors.As(err, &dns):
 		out.Err = fmt.Errorf("connect to PostgreSQL at %s: no such host", d.address())
 		out.Hint = fmt.Sprintf("check the host name %q in the warehouse's URL", d.config.Host)

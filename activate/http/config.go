@@ -5,13 +5,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml/ast"
-
-	"elt/activate"
+	"elt/internal/rate"
 	"elt/internal/secret"
 	"elt/internal/yamlx"
 )
@@ -39,8 +36,8 @@ type Connection struct {
 	HMAC        *HMAC                    `yaml:"hmac,omitempty" json:"hmac,omitempty" jsonschema:"description=Sign each call with HMAC-SHA256 over its timestamp and a dot and its body"`
 	Timeout     time.Duration            `yaml:"timeout,omitempty" json:"timeout,omitempty" jsonschema:"description=Longest time of a call; 30s when left out"`
 	CAFile      string                   `yaml:"ca_file,omitempty" json:"ca_file,omitempty" jsonschema:"description=PEM file of certificates that are trusted beside those of the system; relative to the project"`
-	Rates       []Rate                   `yaml:"rates,omitempty" json:"rates,omitempty" jsonschema:"description=Most calls of the account in any interval of a length such as 100/10s or 250000/d; no limit when left out"`
-	Reserve     Share                    `yaml:"reserve,omitempty" json:"reserve,omitempty" jsonschema:"description=Share of the rates that is left to other programs such as 10%"`
+	Rates       []rate.Limit             `yaml:"rates,omitempty" json:"rates,omitempty" jsonschema:"description=Most calls of the account in any interval of a length such as 100/10s or 250000/d; no limit when left out"`
+	Reserve     rate.Share               `yaml:"reserve,omitempty" json:"reserve,omitempty" jsonschema:"description=Share of the rates that is left to other programs such as 10%"`
 	Concurrency int                      `yaml:"concurrency,omitempty" json:"concurrency,omitempty" jsonschema:"minimum=1,description=Most calls side by side; 4 when left out"`
 }
 
@@ -130,57 +127,4 @@ func (c *Connection) header(base *url.URL) (http.Header, secret.Scrubber) {
 		secrets = append(secrets, values...)
 	}
 	return h, secret.NewScrubber(secrets...)
-}
-
-// Rate is a limit as text: CALLS/INTERVAL.
-type Rate string
-
-// UnmarshalNode implements [yamlx.Unmarshaler].
-func (r *Rate) UnmarshalNode(d *yamlx.Decoder, n ast.Node) {
-	d.Decode(n, (*string)(r))
-	if _, ok := r.parse(); !ok && *r != "" {
-		d.Fail(n, fmt.Sprintf("rates has %q", string(*r)), "CALLS/INTERVAL, such as 100/10s, 100/s or 250000/d", "")
-	}
-}
-
-func (r Rate) parse() (activate.Rate, bool) {
-	calls, interval, ok := strings.Cut(string(r), "/")
-	n, err := strconv.Atoi(strings.ReplaceAll(strings.TrimSpace(calls), "_", ""))
-	interval = strings.TrimSpace(interval)
-	if !ok || err != nil || n < 1 || interval == "" {
-		return activate.Rate{}, false
-	}
-	if interval[0] < '0' || interval[0] > '9' {
-		interval = "1" + interval
-	}
-	per, err := yamlx.ParseDuration(interval)
-	return activate.Rate{Calls: n, Per: per}, err == nil && per > 0
-}
-
-// less is the rate without the share that is left to others; one call stays.
-func (r Rate) less(reserve Share) activate.Rate {
-	rate, _ := r.parse()
-	part, _ := reserve.percent()
-	rate.Calls = max(1, int(float64(rate.Calls)*(100-part)/100+1e-9))
-	return rate
-}
-
-// Share is a share as text, such as 10%.
-type Share string
-
-// UnmarshalNode implements [yamlx.Unmarshaler].
-func (s *Share) UnmarshalNode(d *yamlx.Decoder, n ast.Node) {
-	d.Decode(n, (*string)(s))
-	if _, ok := s.percent(); !ok && *s != "" {
-		d.Fail(n, fmt.Sprintf("reserve is %q", string(*s)), "a share of the rates from 0% to below 100%, such as 10%", "")
-	}
-}
-
-func (s Share) percent() (float64, bool) {
-	if s == "" {
-		return 0, true
-	}
-	text, ok := strings.CutSuffix(strings.TrimSpace(string(s)), "%")
-	part, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-	return part, ok && err == nil && part >= 0 && part < 100
 }

@@ -212,7 +212,8 @@ func (d *destination) declared(key []string) activate.Limits {
 		l.Concurrency = defaultConcurrency
 	}
 	for _, r := range d.conn.Rates {
-		l.Rates = append(l.Rates, r.less(d.conn.Reserve))
+		calls, per := r.Less(d.conn.Reserve)
+		l.Rates = append(l.Rates, activate.Rate{Calls: calls, Per: per})
 	}
 	if d.sync.Actions[string(activate.Delete)] != nil {
 		l.Modes = append(l.Modes, activate.ModeMirror)

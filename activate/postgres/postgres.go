@@ -39,23 +39,25 @@ import (
 
 	"elt/activate"
 	"elt/internal/pgserver"
+	"elt/internal/rate"
 	"elt/internal/retry"
 	"elt/internal/warehouse"
 )
 
-// Kind is the kind of destination named postgres, of the connection type that
-// the source of that name has.
+// Kind is the kind of destination named postgres, whose connections can be read by
+// the source of that name.
 func Kind() activate.Kind {
 	return activate.Kind{
 		Name:       "postgres",
-		Connection: func() any { return new(pgserver.Connection) },
+		Connection: func() any { return new(Connection) },
 		Account: func(connection any) string {
-			if c, ok := connection.(*pgserver.Connection); ok && c != nil {
-				return c.Account()
+			if c, ok := connection.(pgserver.Leads); ok {
+				return c.Way().Account()
 			}
 			return ""
 		},
-		Limits: func(activate.Config) (activate.Limits, error) { return limits(), nil },
+		Sync:   func() any { return new(Sync) },
+		Limits: func(c activate.Config) (activate.Limits, error) { return limits(c), nil },
 		Open: func(ctx context.Context, c activate.Config) (activate.Connector, error) {
 			d, err := open(ctx, c)
 			if err != nil {
@@ -66,13 +68,42 @@ func Kind() activate.Kind {
 	}
 }
 
+// Connection are the keys of a connection that is pushed to.
+type Connection struct {
+	pgserver.Connection `yaml:",inline"`
+
+	Rates       []rate.Limit `yaml:"rates,omitempty" json:"rates,omitempty" jsonschema:"description=Most transactions of pushes to the database in any interval of a length such as 10/s; no limit when left out"`
+	Concurrency int          `yaml:"concurrency,omitempty" json:"concurrency,omitempty" jsonschema:"minimum=1,description=Most transactions of a push side by side; 1 when left out"`
+}
+
+// Sync are the keys of a sync to a table.
+type Sync struct {
+	Batch *Batch `yaml:"batch,omitempty" json:"batch,omitempty" jsonschema:"description=How much is written at once"`
+}
+
+// Batch is what one transaction writes: small ones hold their locks for a shorter time.
+type Batch struct {
+	Rows int `yaml:"rows,omitempty" json:"rows,omitempty" jsonschema:"minimum=1,description=Most rows of a transaction; 50000 when left out"`
+}
+
 // limits: a batch is one transaction whatever its size, so that big ones spare
 // round trips; its bytes are in memory twice.
-func limits() activate.Limits {
-	return activate.Limits{
+func limits(c activate.Config) activate.Limits {
+	l := activate.Limits{
 		BatchRows: 50_000, BatchBytes: 16 << 20, Concurrency: 1, Replay: activate.Idempotent,
 		Modes: []string{activate.ModeUpsert, activate.ModeUpdate, activate.ModeInsert, activate.ModeAppend, activate.ModeMirror},
 	}
+	if conn, ok := c.Connection.(*Connection); ok && conn != nil {
+		l.Concurrency = max(l.Concurrency, conn.Concurrency)
+		for _, r := range conn.Rates {
+			calls, per := r.Less("")
+			l.Rates = append(l.Rates, activate.Rate{Calls: calls, Per: per})
+		}
+	}
+	if s, ok := c.Sync.(*Sync); ok && s != nil && s.Batch != nil && s.Batch.Rows > 0 {
+		l.BatchRows = s.Batch.Rows
+	}
+	return l
 }
 
 // destination is one table. It is safe for concurrent use: each call takes a
@@ -83,6 +114,7 @@ type destination struct {
 	pushed warehouse.Table // the evidence
 	key    []string
 	shape  *shape
+	limits activate.Limits
 
 	mu     sync.Mutex
 	idle   []*session
@@ -98,8 +130,8 @@ type session struct {
 }
 
 func open(ctx context.Context, c activate.Config) (_ *destination, err error) {
-	conn, ok := c.Connection.(*pgserver.Connection)
-	if !ok || conn == nil {
+	conn, ok := c.Connection.(pgserver.Leads)
+	if !ok {
 		return nil, errors.New("a postgres destination needs a connection of that type")
 	}
 	schema, table := "public", c.Object
@@ -110,10 +142,10 @@ func open(ctx context.Context, c activate.Config) (_ *destination, err error) {
 		return nil, fmt.Errorf("object %q is no table; write to: <connection>.<table> or <connection>.<schema>.<table>", c.Object)
 	}
 	d := &destination{
-		table: warehouse.Table{Schema: schema, Name: table}, pushed: warehouse.Table{Schema: schema, Name: pushedName}, key: c.Key,
+		table: warehouse.Table{Schema: schema, Name: table}, pushed: warehouse.Table{Schema: schema, Name: pushedName}, key: c.Key, limits: limits(c),
 	}
 	// A transaction that nobody ends is ended, with its locks.
-	d.server, err = pgserver.New(*conn, "", map[string]string{"idle_in_transaction_session_timeout": "120000", "lock_timeout": "30000"})
+	d.server, err = pgserver.New(conn.Way(), "", map[string]string{"idle_in_transaction_session_timeout": "120000", "lock_timeout": "30000"})
 	if err != nil {
 		return nil, &activate.BarredError{Code: "url", Err: err, Hint: "mend url of the connection"}
 	}
@@ -185,7 +217,7 @@ func (d *destination) notFresh() {
 }
 
 // Limits implements [activate.Destination].
-func (d *destination) Limits() activate.Limits { return limits() }
+func (d *destination) Limits() activate.Limits { return d.limits }
 
 // Push writes a batch in one transaction.
 func (d *destination) Push(ctx context.Context, batch activate.Batch) ([]activate.Outcome, error) {

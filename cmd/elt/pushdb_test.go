@@ -81,3 +81,19 @@ func TestAMirrorIntoPostgresKeepsTheRowOfAKeyThatMoved(t *testing.T) {
 	p.tells(0, "1 deleted")
 	p.has("2 Bob true")
 }
+
+// How much is written at once, and how often, is said by the project.
+func TestPushToPostgresTakesLimits(t *testing.T) {
+	t.Parallel()
+	p := &pushed{sourced: newSourced(t, "duckdb", "version: 1\nname: push\ntargets: {dev: {warehouse: \"${env:WAREHOUSE}\", push: live}}\n"+
+		"connections:\n  shop_db: {type: postgres, url: \"${env:SOURCE_URL}\", rates: [1000/s], concurrency: 3}\n"+
+		"syncs:\n  people: {model: marts.people, to: shop_db.crm.people, key: id, fields: {id: id, name: name}, batch: {rows: 2}}\n")}
+	p.exec(`CREATE SCHEMA crm`)
+	p.exec(`CREATE TABLE crm.people (id bigint PRIMARY KEY, name text, seen boolean)`)
+	p.write("models/marts/people.sql", "select range as id, 'x' as name from range(7)")
+	p.tells(0, "7 acked  7 new")
+	var transactions int
+	if err := p.conn.QueryRow(t.Context(), `SELECT count(DISTINCT xmin::text) FROM crm.people`).Scan(&transactions); err != nil || transactions != 4 {
+		t.Errorf("%d transactions (%v), want 4", transactions, err)
+	}
+}

@@ -92,8 +92,8 @@ type source struct {
 }
 
 func open(ctx context.Context, c extract.Config) (extract.Source, error) {
-	conn, ok := c.Connection.(*Connection)
-	if !ok || conn == nil {
+	conn, ok := c.Connection.(pgserver.Leads)
+	if !ok {
 		return nil, errors.New("a postgres source needs a connection: write connection: NAME")
 	}
 	s := &source{schema: "public", streams: c.Streams, alloc: c.Allocator, location: c.Location, scans: map[*snapshot]struct{}{}}
@@ -107,7 +107,7 @@ func open(ctx context.Context, c extract.Config) (extract.Source, error) {
 		s.location = time.UTC
 	}
 	var err error
-	if s.server, err = pgserver.New(*conn, c.Place, nil); err != nil {
+	if s.server, err = pgserver.New(conn.Way(), c.Place, nil); err != nil {
 		return nil, err
 	}
 	// A wrong address or password should show before anything is read.

@@ -32,6 +32,12 @@ type Connection struct {
 	URL secret.String `yaml:"url" json:"url" jsonschema:"required,description=postgres://USER:PASSWORD@HOST:5432/DATABASE"`
 }
 
+// Way is the way in: that of a type which has more keys too.
+func (c Connection) Way() Connection { return c }
+
+// Leads is a connection to a server, whatever other keys its type has.
+type Leads interface{ Way() Connection }
+
 // Account is what a connection leads to, without who asks: host, port and
 // database. It is "" where the address does not parse.
 func (c Connection) Account() string {

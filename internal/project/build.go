@@ -109,9 +109,9 @@ func (l *loader) source(it item) {
 	into := []any{&keys}
 	s.Config = fresh(k.source)
 	into = append(into, s.Config)
-	if s.Connection == nil && k.connection != nil {
+	if s.Connection == nil && k.inline != nil {
 		// Inline for one-offs: the keys of the connection stand in the source.
-		s.Connection = &Connection{Name: it.name, Type: s.Type, Config: k.connection(), Pos: it.pos}
+		s.Connection = &Connection{Name: it.name, Type: s.Type, Config: k.inline(), Pos: it.pos}
 		into = append(into, s.Connection.Config)
 	}
 	o := it.d.Struct(it.value, into...)

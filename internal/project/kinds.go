@@ -14,6 +14,7 @@ import (
 // kind is everything that connectors of one name take, reading and writing.
 type kind struct {
 	connection, source, stream, sync func() any
+	inline                           func() any // keys of a connection that a source may hold itself
 	reads, writes, tells             bool
 	later                            bool // known, but not in this program yet
 }
@@ -24,11 +25,17 @@ func (k kind) known() bool { return k.reads || k.writes || k.tells }
 type kinds map[string]kind
 
 // kindsByName merges the kinds of sources and of destinations that share a name.
+// Their connection is that of the destination, which may have more keys.
 func kindsByName(list []Kind) kinds {
 	all := kinds{}
 	for _, k := range list {
 		have := all[k.Name]
 		have.connection = first(have.connection, k.Connection)
+		if k.Source != nil || k.Stream != nil {
+			have.inline = first(have.inline, k.Connection)
+		} else if k.Sync != nil {
+			have.connection = first(k.Connection, have.connection)
+		}
 		have.source = first(have.source, k.Source)
 		have.stream = first(have.stream, k.Stream)
 		have.sync = first(have.sync, k.Sync)

@@ -197,7 +197,7 @@ func (m maker) sources() []*jsonschema.Schema {
 		k := m.kinds[name]
 		streams := &jsonschema.Schema{Type: "object", Description: "What is read, by name; a name alone takes the defaults",
 			AdditionalProperties: &jsonschema.Schema{AnyOf: []*jsonschema.Schema{titled(name, m.of(streamKeys{}, fresh(k.stream))), {Type: "null"}}}}
-		inline := typed(m.of(sourceKeys{}, fresh(k.source), fresh(k.connection)), name)
+		inline := typed(m.of(sourceKeys{}, fresh(k.source), fresh(k.inline)), name)
 		inline.Properties.Delete("connection")
 		inline.Properties.Set("streams", streams)
 		out = append(out, titled(name, inline))
@@ -237,7 +237,7 @@ func (m maker) syncs() []*jsonschema.Schema {
 	out := []*jsonschema.Schema{complete(m.of(syncKeys{}))}
 	for _, name := range m.kinds.writable() {
 		if k := m.kinds[name]; k.sync != nil {
-			out = append(out, complete(m.of(syncKeys{}, k.sync())))
+			out = append(out, titled(name, complete(m.of(syncKeys{}, k.sync()))))
 		}
 	}
 	return out

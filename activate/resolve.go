@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"elt/internal/rows"
@@ -11,34 +12,70 @@ import (
 	"elt/internal/warehouse"
 )
 
-// ErrNothingUnknown means that no outcome of a key is unknown.
+// ErrNothingUnknown means that no outcome of a key, or of a sync, is unknown.
 var ErrNothingUnknown = errors.New("no outcome of this key is unknown")
 
-// Resolve settles by hand an outcome that is unknown: sent says that the last
-// operation of the key is at the destination, else none of them is. The key is given
-// as for [Explain]. It returns the key as a JSON object.
-func Resolve(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync, values []string, sent bool) (string, error) {
+// Resolve settles by hand outcomes that are unknown: sent says that the last
+// operation of each of the keys is at the destination, else none of them is. Keys are
+// given as for [Explain]; no keys are all whose outcome is unknown. All are settled,
+// or none is. It returns the keys as JSON objects.
+func Resolve(ctx context.Context, db *warehouse.DB, st *state.Store, sync Sync, keys [][]string, sent bool) (settled []string, err error) {
 	if err := sync.validate(); err != nil {
-		return "", err
+		return nil, err
 	}
-	var x Explanation
 	p := newPlan(db, st, sync)
 	held, release, err := db.Lock(ctx, lockName(p.table.Name)) // no run of the sync is on
 	if err != nil {
-		return "", p.wrap(err)
+		return nil, p.wrap(err)
 	}
 	defer release()
 	err = db.Update(held, func(ctx context.Context, tx *warehouse.Tx) error {
-		e := explaining{Plan: p, tx: tx, values: p.arranged(sync.Key, values), x: &x}
-		if err := e.identify(ctx); err != nil {
+		settled = nil
+		list, err := p.inDoubt(ctx, tx, keys)
+		if err != nil {
 			return err
 		}
-		return e.resolve(ctx, sent)
+		for _, e := range list {
+			if err := e.resolve(ctx, sent); err != nil {
+				return err
+			}
+			settled = append(settled, e.x.Key)
+		}
+		return nil
 	})
 	if err != nil {
-		return x.Key, p.wrap(err)
+		return nil, p.wrap(err)
 	}
-	return x.Key, nil
+	return settled, nil
+}
+
+// inDoubt are keys, each once, or all that are in doubt where there are none.
+func (p *Plan) inDoubt(ctx context.Context, tx *warehouse.Tx, keys [][]string) (list []*explaining, err error) {
+	seen := map[string]bool{}
+	add := func(e *explaining) {
+		if !seen[e.hash] {
+			list = append(list, e)
+		}
+		seen[e.hash] = true
+	}
+	for _, values := range keys {
+		e := &explaining{Plan: p, tx: tx, values: p.arranged(p.sync.Key, values), x: &Explanation{}}
+		if err := e.identify(ctx); err != nil {
+			return nil, err
+		}
+		add(e)
+	}
+	if len(keys) > 0 {
+		return list, nil
+	}
+	err = warehouse.Each(ctx, tx, `SELECT key_hash, key_json FROM `+state.Intents+` WHERE `+mine+` AND state = 'UNKNOWN' ORDER BY key_json`, func(r rows.Row) error {
+		add(&explaining{Plan: p, tx: tx, hash: strings.Clone(r.String(0)), x: &Explanation{Key: strings.Clone(r.String(1))}})
+		return nil
+	}, p.id()...)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("%w, nor of any other of the sync", ErrNothingUnknown)
+	}
+	return list, err
 }
 
 func (e *explaining) resolve(ctx context.Context, sent bool) error {

@@ -2,6 +2,7 @@ package activate_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"elt/activate"
@@ -28,11 +29,11 @@ func TestUnknownOutcomesAreResolvedByHand(t *testing.T) {
 			t.Errorf("unknown rows %+v, %v", open, err)
 		}
 		for key, sent := range map[string]bool{"1": true, "2": false} {
-			if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, []string{key}, sent); err != nil {
+			if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, [][]string{{key}}, sent); err != nil {
 				t.Error(err)
 			}
 		}
-		if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, []string{"1"}, true); !errors.Is(err, activate.ErrNothingUnknown) {
+		if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, [][]string{{"1"}}, true); !errors.Is(err, activate.ErrNothingUnknown) {
 			t.Errorf("error %v, want ErrNothingUnknown", err)
 		}
 		calls := w.dest.Calls()
@@ -42,6 +43,44 @@ func TestUnknownOutcomesAreResolvedByHand(t *testing.T) {
 		x, err := activate.Explain(t.Context(), db, w.st, w.sync, []string{"1"}, 10)
 		if err != nil || x.Class != "unchanged" || len(x.Sent) == 0 || x.Sent[0].Status != "resolved: sent" {
 			t.Errorf("explained %+v, %v", x, err)
+		}
+	})
+}
+
+// Many keys are settled at once, and none of them when one is wrong.
+func TestManyUnknownOutcomesAreResolvedByHand(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeUpsert, 10)
+		w.dest.Max.Replay = activate.Reconcile
+		w.model(map[int]string{1: "a", 2: "b", 3: "c", 4: "d"})
+		w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return activatetest.LoseReply }
+		w.mustRun()
+		w.dest.Fault = nil
+		left := func() int {
+			open, err := w.st.UnknownRows(t.Context(), "crm", 10)
+			if err != nil {
+				t.Error(err)
+			}
+			return len(open)
+		}
+		for wrong, want := range map[string]error{"9": activate.ErrNothingUnknown, "x": activate.ErrNoSuchKey} {
+			if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, [][]string{{"1"}, {wrong}}, true); !errors.Is(err, want) || left() != 4 {
+				t.Errorf("error %v, want %v; %d left", err, want, left())
+			}
+		}
+		some, err := activate.Resolve(t.Context(), db, w.st, w.sync, [][]string{{"1"}, {"2"}, {"1"}}, true)
+		if want := []string{`{"customer_id":1}`, `{"customer_id":2}`}; err != nil || !slices.Equal(some, want) || left() != 2 {
+			t.Errorf("settled %v, %v; %d left", some, err, left())
+		}
+		rest, err := activate.Resolve(t.Context(), db, w.st, w.sync, nil, false)
+		if want := []string{`{"customer_id":3}`, `{"customer_id":4}`}; err != nil || !slices.Equal(rest, want) || left() != 0 {
+			t.Errorf("settled %v, %v; %d left", rest, err, left())
+		}
+		if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, nil, false); !errors.Is(err, activate.ErrNothingUnknown) {
+			t.Errorf("error %v, want ErrNothingUnknown", err)
+		}
+		if r := w.mustRun(); r.Unchanged != 2 || r.Acked != 2 {
+			t.Errorf("%+v, want two left alone and two sent", r)
 		}
 	})
 }

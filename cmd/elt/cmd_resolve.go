@@ -14,22 +14,24 @@ import (
 )
 
 func (a *app) cmdResolve() *cobra.Command {
-	var sent, notSent bool
-	const short = "Say whether a row of a sync is at its destination, where nobody knows what became of the last try"
-	cmd := &cobra.Command{Use: "resolve SYNC KEY", Short: short, Example: "  elt quarantine resolve crm_contacts 4711 --sent",
+	var sent, notSent, all bool
+	const short = "Say whether rows of a sync are at their destination, where nobody knows what became of the last try; all are settled, or none is"
+	cmd := &cobra.Command{Use: "resolve SYNC [KEY…]", Short: short, Example: "  elt quarantine resolve crm_contacts 4711 4712 --sent\n  elt quarantine resolve crm_contacts --all --not-sent",
 		Long: short + ".\n" + exitHelp(exitOK, exitFailed, exitUsage, exitLocked, exitTryAgain),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 2 || sent == notSent {
-				return usage("quarantine resolve takes a sync, a key, and --sent or --not-sent\n     see what is not known: elt quarantine")
+			if len(args) == 0 || sent == notSent || all != (len(args) == 1) {
+				return usage("quarantine resolve takes a sync, its keys or --all, and --sent or --not-sent\n     see what is not known: elt quarantine")
 			}
-			return a.resolve(cmd.Context(), args[0], args[1], sent)
+			return a.resolve(cmd.Context(), args[0], args[1:], sent)
 		}}
 	cmd.Flags().BoolVar(&sent, "sent", false, "the last operation for the key is there: it is not sent again")
 	cmd.Flags().BoolVar(&notSent, "not-sent", false, "nothing of it is there: the next run sends what the model has then")
+	cmd.Flags().BoolVar(&all, "all", false, "all rows of the sync of which nobody knows; look at them first: elt quarantine SYNC")
 	return cmd
 }
 
-func (a *app) resolve(ctx context.Context, name, key string, sent bool) (err error) {
+// resolve settles keys of the sync called name; none are all in doubt.
+func (a *app) resolve(ctx context.Context, name string, keys []string, sent bool) (err error) {
 	s, err := a.open(ctx, false)
 	if err != nil {
 		return err
@@ -40,7 +42,7 @@ func (a *app) resolve(ctx context.Context, name, key string, sent bool) (err err
 		return usage("no sync %q; %ssee what there is: elt ls", name, meant(name, slices.Sorted(maps.Keys(s.project.Syncs))))
 	}
 	p := a.pipeline(s)
-	row, err := p.Resolve(ctx, sync, key, sent)
+	settled, err := p.Resolve(ctx, sync, keys, sent)
 	switch {
 	case errors.Is(err, pipeline.ErrKey), errors.Is(err, activate.ErrNoSuchKey), errors.Is(err, activate.ErrNothingUnknown):
 		return &exitError{code: exitUsage, err: err}
@@ -51,6 +53,8 @@ func (a *app) resolve(ctx context.Context, name, key string, sent bool) (err err
 	if !sent {
 		what = "as not there: the next run sends what the model has then"
 	}
-	fmt.Fprintf(a.out, "%s: %s settled %s\n", name, p.MaskPushed(sync, row), what)
+	for _, row := range settled {
+		fmt.Fprintf(a.out, "%s: %s settled %s\n", name, p.MaskPushed(sync, row), what)
+	}
 	return nil
 }

@@ -63,17 +63,20 @@ func (p *Pipeline) Explain(ctx context.Context, s *project.Sync, key string, lim
 	return x, err
 }
 
-// Resolve settles by hand the outcome of a key that is not known, and returns the key.
-func (p *Pipeline) Resolve(ctx context.Context, s *project.Sync, key string, sent bool) (string, error) {
+// Resolve settles by hand the outcomes of keys that are not known, of all such keys
+// where none is named, and returns the keys. All are settled, or none is.
+func (p *Pipeline) Resolve(ctx context.Context, s *project.Sync, keys []string, sent bool) ([]string, error) {
 	sync, err := p.activation(s)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	values, err := keyValues(sync, key)
-	if err != nil {
-		return "", err
+	list := make([][]string, len(keys))
+	for i, key := range keys {
+		if list[i], err = keyValues(sync, key); err != nil {
+			return nil, err
+		}
 	}
-	return activate.Resolve(ctx, p.DB, p.Store, sync, values, sent)
+	return activate.Resolve(ctx, p.DB, p.Store, sync, list, sent)
 }
 
 // ErrKey means that a text does not name a key.

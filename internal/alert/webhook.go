@@ -13,6 +13,7 @@ import (
 	"elt/internal/httpx"
 	"elt/internal/retry"
 	"elt/internal/secret"
+	"elt/internal/yamlx"
 )
 
 // SlackType is the type of connections that take Slack's payload.
@@ -21,6 +22,14 @@ const SlackType = "slack"
 // Connection is what a connection of [SlackType] says.
 type Connection struct {
 	URL secret.String `yaml:"url" jsonschema:"required,description=Address of the incoming webhook of Slack or of a chat that takes its payload such as Mattermost; best from the environment as ${env:SLACK_WEBHOOK}"`
+}
+
+// Validate implements [yamlx.Validator]. An empty url, as of a variable with an empty
+// default, is that of a chat that is not there.
+func (c *Connection) Validate(d *yamlx.Decoder, o yamlx.Object) {
+	if problem := yamlx.AddressProblem(c.URL.Reveal()); problem != "" && !c.URL.IsZero() {
+		d.FailAt(o.At("url"), "url "+problem, yamlx.AddressExpected, "")
+	}
 }
 
 // Webhook is an incoming webhook that takes Slack's payload: Slack itself,

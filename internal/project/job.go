@@ -32,6 +32,9 @@ func (l *loader) job(it item) {
 			it.d.FailAt(o.At("schedule"), "schedule: "+err.Error(), `five fields (minute hour day month weekday), such as "0 2 * * *", or @daily`, "")
 		}
 	}
+	if problem := yamlx.AddressProblem(j.Heartbeat.Reveal()); problem != "" && !j.Heartbeat.IsZero() {
+		it.d.FailAt(o.At("heartbeat"), "heartbeat "+problem, yamlx.AddressExpected, "")
+	}
 	if o.Has("complete_by") && !regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`).MatchString(j.CompleteBy) {
 		it.d.FailAt(o.At("complete_by"), fmt.Sprintf("complete_by is %q", j.CompleteBy), `a time of day such as "06:00"`, "")
 	}
@@ -73,6 +76,9 @@ func (l *loader) alert(it item) {
 				it.d.Fail(n, fmt.Sprintf("unknown event %q", keys.When[i]), yamlx.OneOf(events), yamlx.DidYouMean(keys.When[i], events))
 			}
 		}
+	}
+	if o.Has("repeat_after") && keys.RepeatAfter <= 0 {
+		it.d.FailAt(o.At("repeat_after"), "repeat_after is no time at all", "a duration such as 24h, or no repeat_after: then it is told once", "")
 	}
 	if len(keys.When) == 0 {
 		keys.When = events

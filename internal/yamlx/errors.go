@@ -189,7 +189,7 @@ func (f *File) excerpt(line, col int) string {
 	return fmt.Sprintf("%5d | %s%s\n      | %s^", line, string(runes[from:]), tail, pad.String())
 }
 
-// maskLine blanks passwords in URLs and the values of keys that hold credentials,
+// maskLine blanks passwords in URLs, addresses of webhooks, and the values of keys that hold credentials,
 // keeping the length so that carets stay right. References such as ${env:X} and
 // quotes stay: they tell nothing.
 func maskLine(line string) string {
@@ -202,7 +202,13 @@ func maskLine(line string) string {
 		}
 		return p[1] + blank(p[2]) + p[3]
 	})
-	key := regexp.MustCompile(`(?i)(["']?[a-z0-9_-]*(?:password|passwd|token|secret|api_?key|private_key|credential)[a-z0-9_-]*["']?\s*:\s+)("[^"]*"|'[^']*'|[^\s,}]+)`)
+	// Whoever has the address of an incoming webhook may write to the chat.
+	hook := regexp.MustCompile(`(/services/|/hooks/)([^\s"'${}]+)`)
+	line = hook.ReplaceAllStringFunc(line, func(m string) string {
+		p := hook.FindStringSubmatch(m)
+		return p[1] + blank(p[2])
+	})
+	key := regexp.MustCompile(`(?i)(["']?[a-z0-9_-]*(?:password|passwd|token|secret|api_?key|private_key|credential|heartbeat)[a-z0-9_-]*["']?\s*:\s+)("[^"]*"|'[^']*'|[^\s,}]+)`)
 	return key.ReplaceAllStringFunc(line, func(m string) string {
 		p := key.FindStringSubmatch(m)
 		value := p[2]

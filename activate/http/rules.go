@@ -172,14 +172,16 @@ func (e *Entries) outcome(entry any, presence activate.Status) activate.Outcome 
 			o.Status, o.Created = activate.Acked, true
 		case listed(e.Retry, value, false):
 			o.Status = activate.Retry
-		case listed(e.Rejected, value, true):
-			o.Status = activate.Rejected
+		case listed(e.Rejected, value, true), value == "" && presence == activate.Rejected && slices.Contains(e.Rejected, "*"):
+			o.Status = activate.Rejected // to be among the failures says so without a status
 		case listed(e.OK, value, true):
 			o.Status = activate.Acked
 		case len(e.OK)+len(e.Created)+len(e.Rejected) == 0: // only retry is told apart
 		default:
 			o.Status, o.Code = activate.Unknown, "status"
-			o.Message = fmt.Sprintf("the status %q of this row is not among those of outcome", clip(value, 60))
+			if o.Message = fmt.Sprintf("the status %q of this row is not among those of outcome", clip(value, 60)); value == "" {
+				o.Message = "the reply has no status of this row at " + e.Status
+			}
 			return o
 		}
 	}
@@ -192,9 +194,11 @@ func (e *Entries) outcome(entry any, presence activate.Status) activate.Outcome 
 	return o
 }
 
-// listed reports whether a value is in a list; any also takes a *.
+// listed reports whether a value is in a list; any also takes a *, which stands for
+// each value that is there: what tells nothing, as a path does that is misspelt,
+// acknowledges no row.
 func listed(list []yamlx.Scalar, value string, any bool) bool {
-	return slices.Contains(list, yamlx.Scalar(value)) && value != "" || any && slices.Contains(list, "*")
+	return slices.Contains(list, yamlx.Scalar(value)) || any && value != "" && slices.Contains(list, "*")
 }
 
 func isList(v any) bool { _, ok := v.([]any); return ok }

@@ -80,9 +80,9 @@ type Entries struct {
 	By       string         `yaml:"by,omitempty" json:"by,omitempty" jsonschema:"description=Dotted path in an entry to what tells its row; position when left out: the first entry is of the first row"`
 	Holds    string         `yaml:"holds,omitempty" json:"holds,omitempty" jsonschema:"description=What stands there: op_id when left out; or index counted from 0; or key.FIELD"`
 	Status   string         `yaml:"status,omitempty" json:"status,omitempty" jsonschema:"description=Dotted path in an entry to the value that decides; without it an entry of results acknowledges and one of errors rejects"`
-	OK       []yamlx.Scalar `yaml:"ok,omitempty" json:"ok,omitempty" jsonschema:"description=Values that acknowledge; * is any"`
+	OK       []yamlx.Scalar `yaml:"ok,omitempty" json:"ok,omitempty" jsonschema:"description=Values that acknowledge; * is any that is there and an empty text is none"`
 	Created  []yamlx.Scalar `yaml:"created,omitempty" json:"created,omitempty" jsonschema:"description=Values that acknowledge a row that is new"`
-	Rejected []yamlx.Scalar `yaml:"rejected,omitempty" json:"rejected,omitempty" jsonschema:"description=Values that refuse a row for good; * is any"`
+	Rejected []yamlx.Scalar `yaml:"rejected,omitempty" json:"rejected,omitempty" jsonschema:"description=Values that refuse a row for good; * is any that is there"`
 	Retry    []yamlx.Scalar `yaml:"retry,omitempty" json:"retry,omitempty" jsonschema:"description=Values after which nothing has happened and a later try may work"`
 	New      string         `yaml:"new,omitempty" json:"new,omitempty" jsonschema:"description=Dotted path in an entry to true where the row is new"`
 	Code     string         `yaml:"code,omitempty" json:"code,omitempty" jsonschema:"description=Dotted path in an entry to the code of an error"`

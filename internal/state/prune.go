@@ -20,15 +20,21 @@ const oldRuns = `SELECT id FROM _elt.run WHERE project = $1 AND target = $2 AND 
 	AND id NOT IN (SELECT id FROM _elt.run WHERE project = $1 AND target = $2 AND exit_code = 0 AND status <> 'running'
 		ORDER BY started_at DESC, id DESC LIMIT 1)`
 
+// openHolds are the holds of the same sync as h that nobody has approved or released.
+const openHolds = `SELECT 1 FROM ` + Holds + ` AS o WHERE o.project = $1 AND o.target = $2 AND o.sync = h.sync
+	AND o.target_fp = h.target_fp AND o.approved_at IS NULL AND o.released_at IS NULL`
+
 // Prune forgets what happened before the given time, and returns how many rows
 // went: runs with their steps and findings, loads, windows, builds, volumes,
-// accounts and attempts of syncs, commit tokens, and quarantined rows that are over.
+// accounts and attempts of syncs, holds that are over, slots of jobs, commit tokens,
+// and quarantined rows that are over.
 //
 // What a later run needs stays, however old it is: cursors, the ledger, intents,
 // rows that a destination refused, the last run and the last good one, the last
 // load of each stream and the one that its cursor comes from, the last build of
-// each model, the last account of each sync, the volumes that checks look back
-// at, and the quarantined rows that are still missing in their table.
+// each model, the last account of each sync, the first and the last hold of a sync
+// that still waits, the last slot of each job, the volumes that checks look back at,
+// and the quarantined rows that are still missing in their table.
 //
 // Everything is old when runs are, so one look at them tells whether there is
 // anything to do.
@@ -109,5 +115,14 @@ func prunes() []prune {
 				AND later.sync = r.sync AND later.target_fp = r.target_fp AND later.started_at > r.started_at)`},
 		{"attempts", true, `DELETE FROM ` + Attempts + ` WHERE project = $1 AND target = $2 AND recorded_at < $3
 			AND op_id NOT IN (SELECT op_id FROM ` + Intents + ` WHERE project = $1 AND target = $2)`},
+		{"holds", true, `DELETE FROM ` + Holds + ` WHERE project = $1 AND target = $2 AND coalesce(approved_at, released_at) < $3`},
+		// Of those that still wait, the first tells since when, and the last is what
+		// can be approved.
+		{"holds that later ones stand for", true, `DELETE FROM ` + Holds + ` AS h WHERE project = $1 AND target = $2 AND held_at < $3
+			AND approved_at IS NULL AND released_at IS NULL
+			AND EXISTS (` + openHolds + ` AND o.held_at > h.held_at) AND EXISTS (` + openHolds + ` AND o.held_at < h.held_at)`},
+		{"slots of jobs", true, `DELETE FROM _elt.slot AS s WHERE project = $1 AND target = $2 AND slot < $3
+			AND EXISTS (SELECT 1 FROM _elt.slot AS later WHERE later.project = $1 AND later.target = $2
+				AND later.job = s.job AND later.slot > s.slot)`},
 	}
 }

@@ -67,6 +67,19 @@ func TestPruneKeepsWhatALaterRunNeeds(t *testing.T) {
 			VALUES ('shop', 'dev', 's', 'f', 'kept', '{}', 'a', $1, 'created', 'live')`, old)
 		h.exec(`INSERT INTO _elt.sync_quarantine (project, target, sync, target_fp, key_hash, key_json, payload_hash, first_at, attempts)
 			VALUES ('shop', 'dev', 's', 'f', 'kept', '{}', 'a', $1, 1)`, old)
+		for i, name := range []string{"kept_first", "gone_superseded", "gone_superseded_2", "kept_last"} {
+			h.hold("s", name, old.Add(time.Duration(i)*time.Hour), time.Time{}, time.Time{})
+		}
+		h.hold("s", "kept_elsewhere", old, time.Time{}, time.Time{})
+		h.exec(`UPDATE _elt.hold SET target_fp = 'g' WHERE run_id = 'kept_elsewhere'`)
+		h.hold("s", "gone_released", old, old.Add(time.Hour), time.Time{})
+		h.hold("s", "gone_approved", old, time.Time{}, old.Add(time.Hour))
+		h.hold("s", "kept_released_lately", old, recent, time.Time{})
+		h.hold("s", "kept_approved_lately", old, time.Time{}, recent)
+		h.exec(`INSERT INTO _elt.slot (project, target, job, slot, status, run_id, recorded_at) VALUES
+			('shop', 'dev', 'nightly', $1, 'ran', 'gone', $1), ('shop', 'dev', 'nightly', $2, 'missed', 'gone_2', $2), ('shop', 'dev', 'nightly', $3, 'ran', 'kept_recent', $3),
+			('shop', 'dev', 'idle', $1, 'ran', 'gone_3', $1), ('shop', 'dev', 'idle', $2, 'skipped', 'kept_last', $2), ('other', 'dev', 'idle', $1, 'ran', 'kept_other', $1)`,
+			old, old.Add(24*time.Hour), recent)
 
 		before := at.AddDate(0, 0, -90)
 		same(t, int64(0))(s.Prune(ctx, old.AddDate(0, 0, -1))) // nothing is that old
@@ -88,6 +101,8 @@ func TestPruneKeepsWhatALaterRunNeeds(t *testing.T) {
 			"intent.op_id":             {"kept_unknown"},
 			"ledger.key_hash":          {"kept"},
 			"sync_quarantine.key_hash": {"kept"},
+			"hold.run_id":              {"kept_approved_lately", "kept_elsewhere", "kept_first", "kept_last", "kept_released_lately"},
+			"slot.run_id":              {"kept_last", "kept_other", "kept_recent"},
 		}
 		got := map[string][]string{}
 		for name := range want {
@@ -133,6 +148,18 @@ func (h *history) load(id, stream, disposition string, recorded time.Time, read 
 	update(h.t, h.db, func(ctx context.Context, tx *warehouse.Tx) error {
 		return h.s.SaveLoad(ctx, tx, state.Load{ID: id, Stream: stream, Disposition: disposition, Read: read, Status: "ok", At: recorded})
 	})
+}
+
+func (h *history) hold(sync, run string, held, released, approved time.Time) {
+	h.t.Helper()
+	null := func(t time.Time) any {
+		if t.IsZero() {
+			return nil
+		}
+		return t
+	}
+	h.exec(`INSERT INTO _elt.hold (project, target, sync, target_fp, run_id, reason, plan_hash, held_at, released_at, approved_at)
+		VALUES ('shop', 'dev', $1, 'f', $2, 'max_delete', 'h', $3, $4, $5)`, sync, run, held, null(released), null(approved))
 }
 
 func (h *history) reject(stream, loadID, locator string, recorded time.Time) {

@@ -84,7 +84,7 @@ func limitOf(base string, mod int) limit {
 // keeps returns a [loss] for a JSON value that the column would not keep as it is.
 // What the column cannot take at all is left to the database.
 func (c *column) keeps(value []byte) error {
-	if string(value) == "null" {
+	if string(value) == "null" || c.form != array && c.limit.usual(value) {
 		return nil
 	}
 	if c.form == array && value[0] == '[' {
@@ -104,6 +104,36 @@ func (c *column) keeps(value []byte) error {
 		return loss(fmt.Sprintf("column %s: the value has %s in %s; round or cut it in the model, or widen the column", c.name, what, c.typ))
 	}
 	return nil
+}
+
+// usual tells values that are kept by how models spell them, which most are: the
+// others take some ten times as long.
+func (l limit) usual(value []byte) bool {
+	n := len(value)
+	switch l.kind {
+	case decimal:
+		return l.digits > 0 && n > l.digits+1 && value[n-1-l.digits] == '.' && allDigits(value[n-l.digits:])
+	case floating:
+		return n <= 7 || l.digits == 64 && n <= 15
+	case moment, instant:
+		const spelled = `"2006-01-02T15:04:05.000000"`
+		if n == len(spelled)+1 && value[n-2] == 'Z' {
+			n--
+		}
+		return n == len(spelled) && l.digits == 6 && value[11] == 'T' && value[20] == '.' && allDigits(value[21:27])
+	case padded:
+		return n-2 <= l.digits
+	}
+	return false
+}
+
+func allDigits(text []byte) bool {
+	for _, b := range text {
+		if !isDigit(b) {
+			return false
+		}
+	}
+	return true
 }
 
 // loses says what of a text would be lost; text has no space around it, and whole

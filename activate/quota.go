@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -92,7 +93,7 @@ func newAccount(st *state.Store, name string, rates []Rate) *account {
 		switch {
 		case r.Calls < 1 || r.Per <= 0:
 		case r.Per > smooth:
-			a.budgets = append(a.budgets, state.Budget{Calls: int64(r.Calls), Per: r.Per})
+			a.budget(r)
 			least(r.Per / 60)
 		default: // the widest distance keeps all
 			a.every = max(a.every, (r.Per+time.Duration(headroom*float64(r.Per)))/time.Duration(r.Calls)+1)
@@ -108,6 +109,16 @@ func newAccount(st *state.Store, name string, rates []Rate) *account {
 	}
 	a.pace = &pacer{every: a.every, slack: slack, most: most, n: max(most/8, 1), lead: 2 * time.Millisecond, book: a.book}
 	return a
+}
+
+// budget notes a budget; of two of one length the smaller one counts.
+func (a *account) budget(r Rate) {
+	b := state.Budget{Calls: int64(r.Calls), Per: r.Per}
+	if i := slices.IndexFunc(a.budgets, func(other state.Budget) bool { return other.Per == b.Per }); i >= 0 {
+		a.budgets[i].Calls = min(a.budgets[i].Calls, b.Calls)
+		return
+	}
+	a.budgets = append(a.budgets, b)
 }
 
 // book books slots in the warehouse and tells them by the clock of this machine.

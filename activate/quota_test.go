@@ -75,7 +75,7 @@ func TestShortRetryAfterIsWaitedFor(t *testing.T) {
 func TestSpentBudgetDefersTheRest(t *testing.T) {
 	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		w := newWorld(t, db, activate.ModeUpsert, 2)
-		w.dest.Max.Rates = []activate.Rate{{Calls: 3, Per: 24 * time.Hour}, {Calls: 100_000, Per: time.Second}}
+		w.dest.Max.Rates = []activate.Rate{{Calls: 3, Per: 24 * time.Hour}, {Calls: 50, Per: 24 * time.Hour}, {Calls: 100_000, Per: time.Second}}
 		w.fillModel(9)
 		r := w.mustRun()
 		if r.Acked != 6 || r.Deferred != 3 || w.dest.Calls() != 3 || r.Resume.Before(time.Now().Add(23*time.Hour)) {

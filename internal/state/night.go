@@ -8,7 +8,7 @@ func nightTables(engine string) []string {
 		// when it asked for silence.
 		`CREATE TABLE IF NOT EXISTS _elt.quota (
 			account text PRIMARY KEY, next_at timestamp with time zone, not_before timestamp with time zone)`,
-		// Its calls, counted in slices of each rate that is a budget.
+		// Its calls, counted in slices of each length that it has a budget for, which rate names.
 		`CREATE TABLE IF NOT EXISTS _elt.quota_slice (
 			account text NOT NULL, rate text NOT NULL, slice_start timestamp with time zone NOT NULL, used bigint NOT NULL,
 			PRIMARY KEY (account, rate, slice_start))`,

@@ -17,7 +17,9 @@ type Budget struct {
 	Per   time.Duration
 }
 
-func (b Budget) String() string { return fmt.Sprintf("%d/%s", b.Calls, b.Per) }
+// counter names what the calls of a budget are counted under. How many it has is no
+// part of it: a budget that is given other numbers remembers what was used.
+func (b Budget) counter() string { return b.Per.String() }
 
 // slice is the length of the slices in which the calls of a budget are counted:
 // short enough that little of the budget is lost where one begins and ends.
@@ -34,8 +36,8 @@ type Booking struct {
 	Calls   int           // as many, or fewer where a budget has no more left
 	Every   time.Duration // distance between calls; 0: none
 	Lead    time.Duration // the first is not before that has passed
-	Budgets []Budget
-	Back    Booked // calls of an earlier booking that were not made: they go back to the budgets
+	Budgets []Budget      // each of another length
+	Back    Booked        // calls of an earlier booking that were not made: they go back to the budgets
 }
 
 // Booked are calls that their booker may make: the first at At, each other one
@@ -184,7 +186,7 @@ func budgetLeft(ctx context.Context, tx *warehouse.Tx, account string, b Budget,
 		}
 		left -= r.Int(1)
 		return nil
-	}, account, b.String(), stamp(since))
+	}, account, b.counter(), stamp(since))
 	return left, opens, err
 }
 
@@ -192,17 +194,17 @@ func budgetLeft(ctx context.Context, tx *warehouse.Tx, account string, b Budget,
 func spend(ctx context.Context, tx *warehouse.Tx, account string, b Budget, at time.Time, n int64) error {
 	start := stamp(at.Truncate(b.slice()))
 	known, err := tx.Exec(ctx, `UPDATE _elt.quota_slice SET used = used + $4 WHERE account = $1 AND rate = $2 AND slice_start = $3`,
-		account, b.String(), start, n)
+		account, b.counter(), start, n)
 	if err != nil || known > 0 || n < 0 {
 		return err
 	}
 	_, err = tx.Exec(ctx, `DELETE FROM _elt.quota_slice WHERE account = $1 AND rate = $2 AND slice_start < $3`,
-		account, b.String(), stamp(at.Add(-2*b.Per-2*b.slice())))
+		account, b.counter(), stamp(at.Add(-2*b.Per-2*b.slice())))
 	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO _elt.quota_slice (account, rate, slice_start, used) VALUES ($1, $2, $3, $4)`,
-		account, b.String(), start, n)
+		account, b.counter(), start, n)
 	return err
 }
 

@@ -101,6 +101,27 @@ func TestBudgetIsCounted(t *testing.T) {
 	})
 }
 
+// What was used of a budget is used, whatever the budget is now: also by others who
+// give the account other numbers.
+func TestABudgetOfOtherNumbersRemembersItsUse(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		st, err := state.Open(t.Context(), db, "shop", "dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct{ budget, ask, want int }{{100, 80, 80}, {50, 80, 0}, {200, 200, 120}, {210, 80, 10}} {
+			b, err := st.Book(t.Context(), state.Booking{Account: "a", Calls: c.ask, Budgets: []state.Budget{{Calls: int64(c.budget), Per: 24 * time.Hour}}})
+			if err != nil || b.Calls != c.want {
+				t.Errorf("%d of %d a day: %+v, %v, want %d calls", c.ask, c.budget, b, err, c.want)
+			}
+		}
+		b, err := st.Book(t.Context(), state.Booking{Account: "a", Calls: 5, Budgets: []state.Budget{{Calls: 5, Per: time.Hour}}})
+		if err != nil || b.Calls != 5 {
+			t.Errorf("%+v, %v: a budget of another length is another one", b, err)
+		}
+	})
+}
+
 // Who asked for silence has it from everybody, for as long as the longest wait.
 func TestSilence(t *testing.T) {
 	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {

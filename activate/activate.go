@@ -91,9 +91,20 @@ type Limits struct {
 	Modes     []string // modes that it supports: upsert, update, insert, append, mirror
 }
 
-// Settles reports whether a later run finds out by itself what became of an
-// operation whose outcome is unknown; else somebody has to say so.
-func (l Limits) Settles() bool { return l.Replay != Reconcile || l.Looks }
+// Settles reports whether a run at now finds out by itself what became of an
+// operation that was first sent at sent and whose outcome is unknown; else somebody
+// has to say so. until is when that ends, since the destination forgets its key;
+// zero: never.
+func (l Limits) Settles(action Action, sent, now time.Time) (ok bool, until time.Time) {
+	switch {
+	case l.Looks || l.Replay == Idempotent:
+		return true, time.Time{}
+	case l.Replay == IdempotencyKey && l.Window > 0 && action != Delete:
+		until = sent.Add(l.Window)
+		return !now.After(until), until
+	}
+	return l.Replay == IdempotencyKey, time.Time{}
+}
 
 // Rate is the most calls that an account takes in any interval of a length.
 type Rate struct {

@@ -65,10 +65,20 @@ func (a *app) explain(ctx context.Context, s *session, name, key string, f expla
 		maskExplained(p, sync, &x)
 	}
 	if a.flags.JSON {
-		return a.explainJSON(sync, x, verdict(x, sync, p.Settles(sync)), mask)
+		return a.explainJSON(sync, x, verdict(x, sync, settles(p, sync, x)), mask)
 	}
-	a.explainText(s, sync, x, verdict(x, sync, p.Settles(sync)), mask)
+	a.explainText(s, sync, x, verdict(x, sync, settles(p, sync, x)), mask)
 	return nil
+}
+
+// settles reports whether the next run finds out what became of the last operation
+// whose outcome is unknown.
+func settles(p *pipeline.Pipeline, sync *project.Sync, x pipeline.Explained) bool {
+	if len(x.Open) == 0 {
+		return true
+	}
+	ok, _ := p.Settles(sync)(x.Open[0].Action, x.Open[0].At)
+	return ok
 }
 
 // verdict says in words what a class of a plan means for a key.

@@ -143,11 +143,15 @@ func (a *app) notSent(ctx context.Context, s *session, sync *project.Sync, f qua
 	if err != nil {
 		return nil, err
 	}
-	what := "; the next run finds out"
-	if !p.Settles(sync) {
-		what = "; say so: elt quarantine resolve " + sync.Name + " KEY --sent or --not-sent"
-	}
+	settles := p.Settles(sync)
 	for _, r := range unknown {
+		what := "; the next run finds out"
+		switch ok, until := settles(r.Action, r.At); {
+		case !ok:
+			what = "; say so: elt quarantine resolve " + sync.Name + " KEY --sent or --not-sent"
+		case !until.IsZero():
+			what += ", if it comes by " + until.In(s.project.Timezone).Format("2006-01-02 15:04")
+		}
 		list = append(list, aside{of: sync.Name, at: r.At, place: r.Key, payload: r.Payload, destination: true,
 			reason: r.Action + " by run " + r.RunID + ": nobody knows whether it is there" + what})
 	}

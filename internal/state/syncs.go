@@ -66,6 +66,17 @@ func (s *Store) UnknownRows(ctx context.Context, sync string, limit int) ([]Unkn
 	return list, nil
 }
 
+// UnknownBefore counts the rows of sync whose last outcome is not known, and that
+// were sent before t; not the deletes, which may be sent again.
+func (s *Store) UnknownBefore(ctx context.Context, sync string, t time.Time) (n int64, err error) {
+	err = s.each(ctx, s.db, `SELECT count(*) FROM `+Intents+` WHERE project = $1 AND target = $2 AND sync = $3 AND state = 'UNKNOWN'
+		AND action <> 'delete' AND prepared_at < $4`, func(r rows.Row) error { n = r.Int(0); return nil }, sync, t.UTC())
+	if err != nil {
+		return 0, fmt.Errorf("count the rows of %s whose outcome is not known: %w", sync, err)
+	}
+	return n, nil
+}
+
 // ReleaseRefused lets the refused rows of sync be sent again by its next run,
 // and returns how many there are.
 func (s *Store) ReleaseRefused(ctx context.Context, sync string) (int64, error) {

@@ -66,7 +66,9 @@ func TestAMirrorIntoPostgresKeepsTheRowOfAKeyThatMoved(t *testing.T) {
 		"syncs:\n  people: {model: marts.people, to: shop_db.crm.people, mode: mirror, key: id, fields: {id: id, name: name}}\n")}
 	p.exec(`CREATE SCHEMA crm`)
 	p.exec(`CREATE TABLE crm.people (id numeric PRIMARY KEY, name text, seen boolean DEFAULT true)`)
-	model := func(values string) { p.write("models/marts/people.sql", "select * from (values "+values+") as t(id, name)") }
+	model := func(values string) {
+		p.write("models/marts/people.sql", "select * from (values "+values+") as t(id, name)")
+	}
 	model("('1', 'Ada'), ('2', 'Bob')")
 	p.tells(0, "2 acked  2 new")
 	model("('1.0', 'Ada'), ('2', 'Bob')")

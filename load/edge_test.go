@@ -126,3 +126,19 @@ func TestInvariant2AnEmptyWindowDeletes(t *testing.T) {
 		}
 	})
 }
+
+// Invariant 2: so does a load of one window, also where the source does not know
+// its columns.
+func TestInvariant2AnEmptyLoadOfAWindowDeletes(t *testing.T) {
+	eachEdge(t, func(t *testing.T, db *warehouse.DB, rows func(string, ...int) scan.Scan) {
+		to := load.Target{Disposition: load.Window, Time: "at", Window: local(2)[0]}
+		for what, source := range map[string]scan.Scan{"no rows": rows("new"), "no columns": blindScan{}} {
+			run(t, db, what+" 1", rows("old", 1, 2, 3, 4), load.Target{Disposition: load.Replace})
+			res := run(t, db, what+" 2", source, to)
+			same(t, what, table(t, db, `SELECT id, name FROM shop.orders ORDER BY id`), "1 old; 4 old")
+			if res.Deleted != 2 {
+				t.Errorf("%s: %+v, want 2 rows deleted", what, res)
+			}
+		}
+	})
+}

@@ -65,9 +65,13 @@ func compare(ctx context.Context, tx *warehouse.Tx, c *Contract, table warehouse
 			wide, ok = s.Type, !some
 		}
 		if !ok {
+			way := "cast it in the source"
+			if c.Files { // where nothing casts, and types are guessed
+				way = fmt.Sprintf("say what it is, such as `columns: {%s: %q}` in the stream", s.Name, strings.ToLower(t.Type))
+			}
 			errs = append(errs, fmt.Errorf("%w: column %q of %s is %s, and the source now gives %s; no type holds both: "+
-				"cast it in the source, set `contract: {types: quarantine}` to put such rows aside, or load all of it anew with --full-refresh",
-				ErrContract, t.Name, table.Display(), t.Type, s.Type))
+				"%s, set `contract: {types: quarantine}` to put such rows aside, or load all of it anew with --full-refresh",
+				ErrContract, t.Name, table.Display(), t.Type, s.Type, way))
 			continue
 		}
 		t.Type = wide

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"elt/activate"
 	activateall "elt/activate/all"
@@ -163,6 +164,10 @@ func (a *app) root() *cobra.Command {
 		return nil
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		var bad *pflag.InvalidValueError
+		if errors.As(err, &bad) { // in words that are not those of the standard library
+			err = fmt.Errorf("--%s %q is %s", bad.GetFlag().Name, bad.GetValue(), notOf(bad.GetFlag().Value.Type()))
+		}
 		return usage("%w\n     see: elt %s --help", err, strings.TrimPrefix(c.CommandPath(), "elt "))
 	})
 	for id, title := range map[string]string{"day": "Every day:", "build": "Build:", "operate": "Operate:"} {
@@ -171,6 +176,21 @@ func (a *app) root() *cobra.Command {
 	a.addCommands(root)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
+}
+
+// notOf is what a value is not that a flag of a type does not take, in words.
+func notOf(typ string) string {
+	switch typ {
+	case "int", "int64":
+		return "no whole number"
+	case "uint64":
+		return "no whole number from 0 on"
+	case "bool":
+		return "neither true nor false"
+	case "duration":
+		return "no duration such as 90m"
+	}
+	return "no " + typ
 }
 
 // command makes a command with its help: an example and its exit codes.

@@ -49,7 +49,7 @@ func (a *app) doFake(ctx context.Context, f fakeFlags) (err error) {
 		return usage("--listen %q is no address of this machine alone, expected 127.0.0.1:PORT", f.listen)
 	}
 	if _, err := fake.ParseFaults(f.faults, f.seed); err != nil {
-		return usage("--%w", err)
+		return usage("--fault: %w", err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
 	if err != nil {

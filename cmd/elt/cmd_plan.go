@@ -39,6 +39,9 @@ func (a *app) cmdPlan() *cobra.Command {
 // doPlan prints a line for every step, those that cannot be planned included, and
 // then what is wrong with these.
 func (a *app) doPlan(ctx context.Context, f planFlags, args []string) (err error) {
+	if f.rows < 0 {
+		return usage("--rows %d is no number of rows, expected one such as 5; 0 shows none", f.rows)
+	}
 	s, err := a.openPlan(ctx)
 	if err != nil {
 		return err

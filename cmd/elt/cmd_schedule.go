@@ -126,7 +126,7 @@ func (a *app) crontab(prj *project.Project, job *project.Job, words []string) er
 	}
 	fmt.Fprintf(a.out, "# %s of %s: %s in %s\n", job.Name, prj.Name, job.Schedule, prj.Timezone)
 	if !exact {
-		fmt.Fprintf(a.out, "# The clocks of this machine (%s) are others: cron starts it whenever it can be due, and --if-due ends at once when it is not.\n", machine)
+		fmt.Fprintf(a.out, "# The clocks of this machine (%s) are others: cron starts it whenever it can be due, and --if-due ends at once when it is not.\n", clocks(machine, a.wall()))
 	}
 	for i, w := range words {
 		if !regexp.MustCompile(`^[\w@%+=:,./-]+$`).MatchString(w) {
@@ -138,6 +138,14 @@ func (a *app) crontab(prj *project.Project, job *project.Job, words []string) er
 		fmt.Fprintln(a.out, line+" "+strings.Join(words, " "))
 	}
 	return nil
+}
+
+// clocks names the zone of a machine, which may be known by its offset alone.
+func clocks(machine *time.Location, now time.Time) string {
+	if name := machine.String(); name != "Local" {
+		return name
+	}
+	return now.In(machine).Format("MST, -07:00 now")
 }
 
 // units prints the service and the timer of a job, each under its file name.

@@ -22,6 +22,7 @@ func TestFailIfStale(t *testing.T) {
 	wantSaid(t, dir, addr, exitCheck, "status|--fail-if-stale|--as-of|"+in(50*time.Hour), "stale: job nightly: no good run since ", " 02:00, due by ", " 06:00; the last good one ended ")
 	wantSaid(t, dir, addr, exitOK, "status|--fail-if-stale|6h", "at most 6h")
 	wantSaid(t, dir, addr, exitCheck, "status|--fail-if-stale=6h|--as-of|"+in(7*time.Hour), "stale: in.things is 7h old, expected at most 6h", "stale: marts.m is 7h old, expected at most 6h")
+	wantSaid(t, dir, addr, exitCheck, "status|--fail-if-stale=30s|--as-of|"+in(7*time.Hour), "expected at most 30s")
 	wantSaid(t, dir, addr, exitUsage, "status|--fail-if-stale|soon", `--fail-if-stale "soon" is no duration, expected one such as 6h`)
 	wantSaid(t, dir, addr, exitUsage, "status|6h", "takes no arguments")
 	if err := os.WriteFile(filepath.Join(dir, "models", "marts", "late.sql"), []byte("-- elt:\n--   decision_window: 1d\nselect 1 as one"), 0o600); err != nil {

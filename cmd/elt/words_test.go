@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"elt/internal/testdb"
 )
@@ -45,6 +46,10 @@ func TestEmptyProjectSaysWhatToAdd(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	wantSaid(t, dir, "", exitUsage, "run", "no source, model or sync yet", "add a source to elt.yaml")
+	wantSaid(t, dir, "", exitUsage, "plan|--rows|x", `--rows "x" is no whole number`, "see: elt plan --help")
+	wantSaid(t, dir, "", exitUsage, "plan|--rows|-1", "--rows -1 is no number of rows")
+	wantSaid(t, dir, "", exitUsage, "plan|--exit-code=7", `--exit-code "7" is neither true nor false`)
+	wantSaid(t, dir, "", exitUsage, "fake|--fault|wrong=3%", `elt: --fault: unknown fault "wrong"`)
 	wantSaid(t, dir, "", exitOK, "validate", "0 streams, 0 models, 0 syncs, 0 jobs")
 	wantSaid(t, dir, "", exitFailed, "logs", "no run has left a log", "elt run")
 }
@@ -207,5 +212,36 @@ func TestFakePushOfTwoTargets(t *testing.T) {
 	}
 	if pushed[0] != pushed[1] {
 		t.Errorf("dev:\n%s\nother:\n%s", pushed[0], pushed[1])
+	}
+}
+
+// Files have nobody who casts: where two of them disagree on a type, what they are
+// can be declared.
+func TestFilesOfTwoTypesSayWhatToDeclare(t *testing.T) { onBoth(t, filesOfTwoTypes) }
+
+func filesOfTwoTypes(t *testing.T, engine string) {
+	p := newSourced(t, engine, "")
+	settings := func(stream string) {
+		p.write("elt.yaml", "version: 1\nname: types\ntargets: {dev: {warehouse: \"${env:WAREHOUSE}\"}}\n"+
+			"sources:\n  raw: {type: files, path: \"data/{stream}*.csv\", volume: off, streams: {people: {"+stream+"}}}\n")
+	}
+	settings("")
+	p.write("data/people1.csv", "id,n\n1,5\n")
+	wantSaid(t, p.dir, p.addr, exitOK, "run")
+	p.write("data/people2.csv", "id,n\n2,2024-01-01\n3,7\n")
+	wantSaid(t, p.dir, p.addr, exitFailed, "run", `say what it is, such as `+"`"+`columns: {n: "bigint"}`+"`"+` in the stream`)
+	settings(`columns: {n: "bigint"}, quarantine: {max: 1}`)
+	wantSaid(t, p.dir, p.addr, exitOK, "run", "1 quarantined", "1 published")
+}
+
+// The clocks of a machine have a name that people know.
+func TestClocksOfAMachine(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 10, 7, 0, 0, 0, time.UTC)
+	if got := clocks(time.UTC, now); got != "UTC" {
+		t.Errorf("%q", got)
+	}
+	if got := clocks(time.Local, now); strings.Contains(got, "Local") {
+		t.Errorf("%q is the name of no zone", got)
 	}
 }

@@ -140,6 +140,9 @@ func Freshness(relation string, highWater, now time.Time, within time.Duration) 
 	f := Finding{Check: "freshness", Relation: relation, Severity: Error, OK: true, Expected: "any age"}
 	if within > 0 {
 		f.Expected = "at most " + short(within)
+		if within < time.Minute {
+			f.Expected = "at most " + within.String()
+		}
 	}
 	if highWater.IsZero() {
 		f.Observed, f.OK, f.Severity = "empty", within == 0, Warn

@@ -12,6 +12,7 @@ import (
 
 	"elt/activate"
 	"elt/activate/http"
+	limit "elt/internal/rate"
 	"elt/internal/secret"
 )
 
@@ -39,7 +40,7 @@ func realMinute(t *testing.T, rate int) {
 	w.fillModel(rate * 60)
 	w.sync.Account, w.sync.RunID = "minute", "run1"
 	conn, err := http.Kind().Open(t.Context(), activate.Config{
-		Connection: &http.Connection{URL: secret.New(server.URL), Rates: []http.Rate{http.Rate(fmt.Sprintf("%d/s", rate))}, Concurrency: 8},
+		Connection: &http.Connection{URL: secret.New(server.URL), Rates: []limit.Limit{limit.Limit(fmt.Sprintf("%d/s", rate))}, Concurrency: 8},
 		Sync:       &http.Sync{Method: "PUT", Path: "/{object}/{customer_id}"},
 		Object:     "contacts", Key: []string{"customer_id"}, Dir: t.TempDir(), Mode: activate.ModeUpsert,
 	})

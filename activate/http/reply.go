@@ -105,7 +105,7 @@ func (d *destination) refused(c call, r httpx.Reply) ([]activate.Outcome, error)
 	if d.sync.Outcome.Code != "" && decode(r.Body, &body) == nil {
 		code = or(shown(at(body, d.sync.Outcome.Code)), code)
 	}
-	list, err := d.refuse(c, d.scrub.Text(code), d.scrub.Text(or(d.said(r), named(r.Status))))
+	list, err := d.refuse(c, d.scrub.Text(code), or(d.said(r), named(r.Status)))
 	// So services also answer a key whose first call they are still busy with.
 	for i := range list {
 		list[i].Contested = r.Status == http.StatusConflict && d.limits.Replay == activate.IdempotencyKey
@@ -113,24 +113,27 @@ func (d *destination) refused(c call, r httpx.Reply) ([]activate.Outcome, error)
 	return list, err
 }
 
-// said is the service's own text: where outcome.message points, where most
-// services put it, or the beginning of what it sent.
+// said is the service's own text, without secrets: where outcome.message points,
+// where most services put it, or the beginning of what it sent.
 func (d *destination) said(r httpx.Reply) string {
-	const most = 300
 	var body any
 	if decode(r.Body, &body) != nil {
 		if strings.Contains(r.Header.Get("Content-Type"), "html") {
 			return ""
 		}
-		return clip(strings.Join(strings.Fields(strings.ToValidUTF8(string(r.Body), "?")), " "), most)
+		return d.short(strings.Join(strings.Fields(strings.ToValidUTF8(string(r.Body), "?")), " "))
 	}
 	for _, path := range []string{d.sync.Outcome.Message, "error.message", "message", "detail", "error", "title"} {
 		if text, ok := at(body, path).(string); ok && path != "" && text != "" {
-			return clip(text, most)
+			return d.short(text)
 		}
 	}
-	return clip(string(r.Body), most)
+	return d.short(string(r.Body))
 }
+
+// short is the beginning of a text of the service, without secrets. They are taken
+// out before it is cut: of one that is cut nobody would know the rest.
+func (d *destination) short(text string) string { return clip(d.scrub.Text(text), 300) }
 
 func named(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))

@@ -82,7 +82,7 @@ func (d *destination) settle(outcomes []activate.Outcome, c call, takeRest bool)
 		default:
 			o.Status, o.Code, o.Message = activate.Unknown, "unlisted", "the reply tells nothing of this row"
 		}
-		o.Code, o.Message = d.scrub.Text(clip(o.Code, 100)), d.scrub.Text(clip(o.Message, 300))
+		o.Code, o.Message = clip(d.scrub.Text(o.Code), 100), d.short(o.Message)
 	}
 	return outcomes
 }
@@ -179,7 +179,7 @@ func (e *Entries) outcome(entry any, presence activate.Status) activate.Outcome 
 		case len(e.OK)+len(e.Created)+len(e.Rejected) == 0: // only retry is told apart
 		default:
 			o.Status, o.Code = activate.Unknown, "status"
-			if o.Message = fmt.Sprintf("the status %q of this row is not among those of outcome", clip(value, 60)); value == "" {
+			if o.Message = "the status of this row is not among those of outcome: " + value; value == "" {
 				o.Message = "the reply has no status of this row at " + e.Status
 			}
 			return o

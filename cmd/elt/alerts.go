@@ -137,7 +137,7 @@ func (a *app) tellNotStarted(ctx context.Context, job string, failure error) {
 	defer done()
 	if err == nil && len(readers) > 0 {
 		now := time.Now()
-		p := &alert.Problem{State: alert.Failed, Title: "could not start: " + headline(failure.Error()), Error: failure.Error(), Next: nextOf(prj, job, now),
+		p := &alert.Problem{State: alert.Failed, Title: "could not start: " + headline(a.redact(failure.Error())), Error: failure.Error(), Next: nextOf(prj, job, now),
 			Commands: []string{typed("elt doctor", target), typed("elt run --job "+job, target)}, Owner: prj.Jobs[job].Owner, Runbook: prj.Jobs[job].Runbook,
 			Readers: fmt.Sprintf("all tables stand as the run before left them (exit %d)", exit)}
 		var outcomes []alert.Outcome

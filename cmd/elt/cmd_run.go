@@ -112,7 +112,7 @@ func (a *app) forgiving(ctx context.Context, ok string, job *string, run func(co
 		a.tell(err)
 		err = nil
 	}
-	a.heartbeat.end(ctx, exitCode(err), a.redact(heartbeatBody(a.watch, failure)))
+	a.heartbeat.end(ctx, exitCode(err), a.heartbeatBody(failure))
 	return err
 }
 

@@ -100,19 +100,21 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// heartbeatBody says in a few lines how a run ended.
-func heartbeatBody(w *watch, err error) string {
+// heartbeatBody says in a few lines how a run ended, without secrets, which are
+// taken out before anything is cut.
+func (a *app) heartbeatBody(err error) string {
 	var b strings.Builder
+	w := a.watch
 	if w == nil || w.began.IsZero() {
 		if err != nil {
-			fmt.Fprintf(&b, "the run could not start: %s\n", headline(err.Error()))
+			fmt.Fprintf(&b, "the run could not start: %s\n", headline(a.redact(err.Error())))
 		}
 		return b.String()
 	}
 	fmt.Fprintf(&b, "run %s: %s, exit %d\n", w.run, w.end.Status, w.end.Exit)
 	for _, st := range w.steps {
 		if st.Status != event.OK && st.Status != event.Skipped && b.Len() < 8000 {
-			fmt.Fprintf(&b, "%s %s %s\n", st.Name, st.Status, headline(st.Error))
+			fmt.Fprintf(&b, "%s %s %s\n", st.Name, st.Status, headline(a.redact(st.Error)))
 		}
 	}
 	return b.String()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"elt/internal/project"
+	"elt/internal/secret"
 )
 
 // pings is a watcher that keeps the calls of a heartbeat: path and body.
@@ -97,5 +101,15 @@ func TestHeartbeatOfLiveJobsAlone(t *testing.T) {
 	wantSaid(t, dir, addr, exitOK, "run|--job|nightly")
 	if len(p.got) > 0 {
 		t.Errorf("calls %q", p.got)
+	}
+}
+
+// A secret that lies where the first line of an error is cut is taken out whole.
+func TestHeartbeatBodyHoldsNoPartOfASecret(t *testing.T) {
+	a := &app{project: &project.Project{Secrets: []secret.String{secret.New("hunter22-SECRET-0123456789")}}}
+	for fill := 150; fill < 210; fill++ {
+		if text := a.heartbeatBody(errors.New(strings.Repeat("x", fill) + "hunter22-SECRET-0123456789 is wrong")); strings.Contains(text, "hunt") {
+			t.Fatalf("behind %d characters: %s", fill, text)
+		}
 	}
 }

@@ -7,7 +7,10 @@
 // not told differs still when the next run looks.
 package alert
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // State is how a subject is.
 type State string
@@ -79,4 +82,26 @@ func (p *Problem) set() []string {
 		names = append(names, c.Check)
 	}
 	return names
+}
+
+// scrub is p with every text that people read passed through clean.
+func (p *Problem) scrub(clean func(string) string) Problem {
+	out := *p
+	for _, text := range []*string{&out.Title, &out.Error, &out.Readers, &out.Next, &out.Owner, &out.Runbook} {
+		*text = clean(*text)
+	}
+	out.Causes, out.Commands = slices.Clone(p.Causes), cleaned(p.Commands, clean)
+	for i := range out.Causes {
+		c := &out.Causes[i]
+		c.Check, c.Observed, c.Expected, c.Samples = clean(c.Check), clean(c.Observed), clean(c.Expected), cleaned(c.Samples, clean)
+	}
+	return out
+}
+
+func cleaned(texts []string, clean func(string) string) []string {
+	texts = slices.Clone(texts)
+	for i := range texts {
+		texts[i] = clean(texts[i])
+	}
+	return texts
 }

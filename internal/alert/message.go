@@ -48,27 +48,41 @@ func compose(items []item, w Where, now time.Time) Message {
 		}
 		return strings.Compare(a.record.Subject, b.record.Subject)
 	})
-	firing := map[string]bool{}
-	under := map[string][]string{}
+	firing := map[string]Problem{}
 	for _, it := range items {
 		if it.due == Firing {
-			firing[it.record.Subject] = true
+			firing[it.record.Subject] = *it.record.Problem
 		}
 	}
+	under := map[string][]string{}
 	for _, it := range items {
-		if p := it.record.Problem; it.due == Firing && p.Under != "" && firing[p.Under] {
-			under[p.Under] = append(under[p.Under], it.record.Subject)
+		if name := it.record.Subject; it.due == Firing && root(firing, name) != name {
+			under[root(firing, name)] = append(under[root(firing, name)], name)
 		}
 	}
 	m := Message{Good: len(firing) == 0, Footer: w.line()}
 	for _, it := range items {
-		if p := it.record.Problem; it.due == Firing && p.Under != "" && firing[p.Under] {
+		if name := it.record.Subject; it.due == Firing && root(firing, name) != name {
 			continue
 		}
 		m.Sections = append(m.Sections, it.section(w, under[it.record.Subject], now))
 	}
 	m.Title = title(m.Sections)
 	return m
+}
+
+// root is the subject under which name is told: the last of those that it is a
+// consequence of, one of the other, and name itself where they lead back to one of
+// them, so that nothing is left out.
+func root(firing map[string]Problem, name string) string {
+	passed := map[string]bool{}
+	for at := name; !passed[at]; at = firing[at].Under {
+		passed[at] = true
+		if _, told := firing[firing[at].Under]; !told {
+			return at
+		}
+	}
+	return name
 }
 
 func title(sections []Section) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -58,6 +59,9 @@ func (t *Teller) Tell(ctx context.Context, book Book, seen []Observation) (out [
 		return nil, fmt.Errorf("wait for another run that tells: %w", err)
 	}
 	defer release()
+	if t.Redact != nil { // what is kept is read by whoever reads the book
+		seen = scrubbed(seen, t.Redact)
+	}
 	stored, err := book.Read(ctx)
 	if err != nil {
 		return nil, err
@@ -72,6 +76,19 @@ func (t *Teller) Tell(ctx context.Context, book Book, seen []Observation) (out [
 		}
 	}
 	return out, nil
+}
+
+// scrubbed are observations with every text of theirs passed through clean. Names of
+// subjects stay: they are what the book finds its records by.
+func scrubbed(seen []Observation, clean func(string) string) []Observation {
+	seen = slices.Clone(seen)
+	for i := range seen {
+		if seen[i].Problem != nil {
+			p := seen[i].Problem.scrub(clean)
+			seen[i].Problem = &p
+		}
+	}
+	return seen
 }
 
 // tellOne brings one place up to date.

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -269,5 +270,71 @@ func TestWhatWasDeletedWhileItFailedIsForgotten(t *testing.T) {
 	}
 	if len(c.got) != 1 || !book.records["chat/shop.orders"].gone() {
 		t.Errorf("%d messages, %+v", len(c.got), book.records)
+	}
+}
+
+// What is kept of a problem, so that a later run can tell it, holds no secret.
+func TestKeptProblemsHoldNoSecret(t *testing.T) {
+	t.Parallel()
+	var book memory
+	c, now := chat{outcome: "ok"}, t0
+	one := teller(&c, &now)
+	one.Redact = func(s string) string { return strings.ReplaceAll(s, "hunter22", "***") }
+	p := &Problem{State: Failed, Title: "could not start, hunter22", Error: "dial with hunter22",
+		Causes:  []Cause{{Check: "sql", Observed: "hunter22", Expected: "no hunter22", Samples: []string{"hunter22"}}},
+		Readers: "hunter22", Next: "hunter22", Commands: []string{"elt run hunter22"}, Owner: "hunter22", Runbook: "https://hunter22"}
+	if _, err := one.Tell(t.Context(), &book, []Observation{{"start of job nightly", t0, p}}); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := json.Marshal(slices.Collect(maps.Values(book.records)))
+	if err != nil || strings.Contains(string(kept), "hunter22") || !strings.Contains(string(kept), "dial with ***") {
+		t.Errorf("kept: %s, %v", kept, err)
+	}
+	if p.Error != "dial with hunter22" || p.Causes[0].Observed != "hunter22" || p.Commands[0] != "elt run hunter22" {
+		t.Errorf("the observation of the caller was changed: %+v", p)
+	}
+}
+
+// A consequence is told under its cause, however many lie between them; where
+// causes go round in a circle, each is told by itself.
+func TestConsequencesOfConsequencesAreTold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		under map[string]string // by subject
+		heads []string
+		also  []string // of the first
+	}{
+		"chain":   {map[string]string{"orders": "", "age of orders": "orders", "age of revenue": "age of orders", "age of board": "age of revenue"}, []string{"orders"}, []string{"age of board", "age of orders", "age of revenue"}},
+		"two":     {map[string]string{"a": "", "b": "", "c": "b"}, []string{"a", "b"}, nil},
+		"no such": {map[string]string{"age of revenue": "age of orders"}, []string{"age of revenue"}, nil},
+		"itself":  {map[string]string{"a": "a"}, []string{"a"}, nil},
+		"circle":  {map[string]string{"a": "b", "b": "a", "c": "a"}, []string{"a", "b", "c"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var book memory
+			to, now := chat{outcome: "ok"}, t0
+			var seen []Observation
+			for _, subject := range slices.Sorted(maps.Keys(c.under)) {
+				seen = append(seen, Observation{subject, t0, &Problem{State: Failed, Title: "broken", Under: c.under[subject]}})
+			}
+			if _, err := teller(&to, &now).Tell(t.Context(), &book, seen); err != nil || len(to.got) != 1 {
+				t.Fatal(to.got, err)
+			}
+			var heads []string
+			for _, s := range to.got[0].Sections {
+				heads = append(heads, strings.TrimSuffix(s.Head, ": broken"))
+			}
+			if !slices.Equal(heads, c.heads) {
+				t.Errorf("sections %q, want %q", heads, c.heads)
+			}
+			var also []Fact
+			if c.also != nil {
+				also = []Fact{{"Also", several(c.also)}}
+			}
+			if got := to.got[0].Sections[0].Facts; !slices.Equal(got, also) {
+				t.Errorf("facts %v, want %v", got, also)
+			}
+		})
 	}
 }

@@ -184,21 +184,20 @@ func (r *retryPlan) compare(p *pipeline.Pipeline, all []scheduler.Step) {
 
 // doneSince are the steps that later runs have done, with the last run that did.
 func doneSince(ctx context.Context, store *state.Store, r state.Run, spec runSpec) (map[string]string, error) {
-	const most = 100
-	list, err := store.Runs(ctx, most)
+	list, err := store.RunsSince(ctx, r.StartedAt)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := store.StepsSince(ctx, r.StartedAt)
 	if err != nil {
 		return nil, err
 	}
 	done := map[string]string{}
-	for _, later := range slices.Backward(list) { // oldest first
-		if !later.StartedAt.After(r.StartedAt) || later.ID == r.ID || !readSpec(later.Spec).covers(spec) {
+	for _, later := range list {
+		if !readSpec(later.Spec).covers(spec) {
 			continue
 		}
-		steps, err := store.Steps(ctx, later.ID)
-		if err != nil {
-			return nil, err
-		}
-		for _, st := range steps {
+		for _, st := range steps[later.ID] {
 			if delete(done, st.Name); st.Status == string(event.OK) {
 				done[st.Name] = later.ID
 			}

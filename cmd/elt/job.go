@@ -81,12 +81,12 @@ func (a *app) runningOf(ctx context.Context, s *session, job string) string {
 
 // runningRun is the run of job that is recorded as on; "" when there is none.
 func runningRun(ctx context.Context, store *state.Store, job string) string {
-	list, err := store.Runs(ctx, 100)
+	list, err := store.Running(ctx)
 	if err != nil {
 		return ""
 	}
 	for _, r := range list {
-		if r.Job == job && r.Status == state.Running && !r.Gone() {
+		if r.Job == job && !r.Gone() {
 			return r.ID
 		}
 	}

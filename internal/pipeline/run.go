@@ -112,11 +112,11 @@ func (p *Pipeline) clear(ctx context.Context, run state.Run) error {
 	if _, err := p.Store.CloseOrphans(ctx, run.StartedAt, p.RunID); err != nil {
 		return err
 	}
-	runs, err := p.Store.Runs(ctx, 100)
+	others, err := p.Store.Running(ctx)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(runs, func(r state.Run) bool { return r.Status == state.Running }) {
+	if len(others) == 0 {
 		if err := p.sweep(ctx); err != nil {
 			return err
 		}

@@ -84,12 +84,26 @@ const runColumns = `id, job, command, trigger, status, exit_code, started_at, en
 
 // Runs lists the latest runs, newest first; limit 0 is all.
 func (s *Store) Runs(ctx context.Context, limit int) ([]Run, error) {
+	return s.runs(ctx, `ORDER BY started_at DESC, id DESC LIMIT $3`, some(limit))
+}
+
+// Running lists the runs that are recorded as on, newest first, however many began
+// after them.
+func (s *Store) Running(ctx context.Context) ([]Run, error) {
+	return s.runs(ctx, `AND status = $3 ORDER BY started_at DESC, id DESC`, Running)
+}
+
+// RunsSince lists the runs that began after t, oldest first.
+func (s *Store) RunsSince(ctx context.Context, t time.Time) ([]Run, error) {
+	return s.runs(ctx, `AND started_at > $3 ORDER BY started_at, id`, stamp(t))
+}
+
+func (s *Store) runs(ctx context.Context, which string, args ...any) ([]Run, error) {
 	var list []Run
-	err := s.each(ctx, s.db, `SELECT `+runColumns+` FROM _elt.run WHERE project = $1 AND target = $2
-		ORDER BY started_at DESC, id DESC LIMIT $3`, func(r rows.Row) error {
+	err := s.each(ctx, s.db, `SELECT `+runColumns+` FROM _elt.run WHERE project = $1 AND target = $2 `+which, func(r rows.Row) error {
 		list = append(list, readRun(r))
 		return nil
-	}, some(limit))
+	}, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}

@@ -123,6 +123,11 @@ func TestRunsAndSteps(t *testing.T) {
 		later := state.Run{ID: "7f4b", StartedAt: at.Add(time.Hour), Host: "h", PID: 43, Status: state.Running}
 		same(t, []state.Run{later, run})(s.Runs(ctx, 0))
 		same(t, []state.Run{later})(s.Runs(ctx, 1))
+		same(t, []state.Run{later})(s.Running(ctx))
+		same(t, []state.Run{run, later})(s.RunsSince(ctx, at.Add(-time.Second)))
+		same(t, []state.Run{later})(s.RunsSince(ctx, at))
+		same(t, map[string][]state.StepRecord{"7f3a": {step}})(s.StepsSince(ctx, at.Add(-time.Second)))
+		same(t, map[string][]state.StepRecord{})(s.StepsSince(ctx, at))
 		if r, found, err := s.Run(ctx, "7f3"); err != nil || !found || r.ID != "7f3a" {
 			t.Errorf("run 7f3: %v %v %v", r, found, err)
 		}

@@ -62,6 +62,20 @@ func (s *Store) Steps(ctx context.Context, runID string) ([]StepRecord, error) {
 	return list, nil
 }
 
+// StepsSince lists the steps of all runs that began after t, by run.
+func (s *Store) StepsSince(ctx context.Context, t time.Time) (map[string][]StepRecord, error) {
+	list, err := s.steps(ctx, stepColumns+`AND run_id IN (SELECT id FROM _elt.run WHERE project = $1 AND target = $2 AND started_at > $3)
+		ORDER BY started_at, name`, stamp(t))
+	if err != nil {
+		return nil, fmt.Errorf("list the steps of the runs since %s: %w", t.Format(time.RFC3339), err)
+	}
+	byRun := map[string][]StepRecord{}
+	for _, rec := range list {
+		byRun[rec.RunID] = append(byRun[rec.RunID], rec)
+	}
+	return byRun, nil
+}
+
 // StepsNamed lists the latest steps of a name, newest first.
 func (s *Store) StepsNamed(ctx context.Context, name string, limit int) ([]StepRecord, error) {
 	list, err := s.steps(ctx, stepColumns+`AND name = $3 ORDER BY started_at DESC, run_id LIMIT $4`, name, some(limit))

@@ -71,7 +71,7 @@ func (p *Pipeline) doubts(ctx context.Context, s *project.Sync, r activate.Resul
 		return nil, err
 	}
 	for _, u := range first {
-		w.Detail = strings.TrimPrefix(u.Why+" · "+p.MaskPushed(s, u.Key), " · ")
+		w.Detail = strings.TrimPrefix(p.MaskSaid(s, u.Why, u.Key, u.Payload)+" · "+p.MaskPushed(s, u.Key), " · ")
 	}
 	return []event.Warning{w}, nil
 }

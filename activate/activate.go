@@ -60,8 +60,12 @@ type Outcome struct {
 	Message string        // what the destination said, without secrets
 	After   time.Duration // Retry: not before
 	// Contested: rejected, but perhaps because an earlier try of the same operation
-	// is still under way. After a try of unknown outcome it tells nothing.
+	// is still under way. After a try of unknown outcome, also of a run before, it
+	// tells nothing.
 	Contested bool
+	// Local: rejected before anything was sent. Nobody was asked, so that it tells
+	// nothing of earlier tries, also where the service knows its operations.
+	Local bool
 }
 
 // ReplayClass says what may be done with an operation whose outcome is unknown.

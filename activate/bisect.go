@@ -43,9 +43,9 @@ func (s *sender) batch(ctx context.Context, list []row) []settled {
 // halves until single rows are left, which it refuses for good: with b rows to
 // blame among n that is in the order of b·log n calls, and each good row is
 // taken by the largest call that has no bad one in it. Once sending has stopped,
-// the rows stay as they are.
+// the rows stay as they are. No rows are no call.
 func (f *flight) deliver(ctx context.Context, at []int) (again []int) {
-	if !f.s.gate(ctx) {
+	if len(at) == 0 || !f.s.gate(ctx) {
 		return nil
 	}
 	changes := make([]Change, len(at))
@@ -105,18 +105,20 @@ func (f *flight) note(ctx context.Context, at []int, outcomes []Outcome) (again 
 
 // take notes an outcome and reports whether the row may be tried again at once.
 // What was in doubt stays in doubt until it is acknowledged: a later refusal
-// does not undo what an earlier try may have done.
+// does not undo what an earlier try may have done. Of a row that is sent again as an
+// earlier run sent it, that run's try counts too where the refusal is none of the
+// operation: it is still under way, or nobody was asked.
 func (f *flight) take(r *settled, o Outcome) (again bool) {
 	r.code, r.message = o.Code, o.Message
 	switch o.Status {
 	case Acked:
 		r.status, r.destID, r.created, r.doubt = Acked, o.DestID, o.Created, false
 	case Rejected:
-		if r.doubt && o.Contested {
-			r.status = Unknown
-			return true
+		if (o.Contested || o.Local) && (r.doubt || r.resent) {
+			r.status, r.doubt = Unknown, true
+			return o.Contested
 		}
-		r.status = Rejected
+		r.status, r.local = Rejected, o.Local
 	case Retry:
 		r.status = statusDeferred
 		if r.doubt {

@@ -100,7 +100,7 @@ func (p *Plan) settle(ctx context.Context, sh *sheet) error {
 func nothing(context.Context, *warehouse.Tx) error { return nil }
 
 // tally counts the outcomes of a page, and returns its rows by their numbers. Where
-// the destination knows operations, a refusal leaves no doubt.
+// the destination knows operations, its refusal leaves no doubt.
 func (p *Plan) tally(sh *sheet, counts *tally) map[int64]row {
 	byNumber := make(map[int64]row, len(sh.list))
 	for _, r := range sh.list {
@@ -108,7 +108,7 @@ func (p *Plan) tally(sh *sheet, counts *tally) map[int64]row {
 	}
 	for i := range sh.results {
 		r := &sh.results[i]
-		if p.definite && r.status == Rejected {
+		if p.definite && r.status == Rejected && !r.local {
 			r.doubt = false
 		}
 		counts.add(byNumber[r.seq], *r)
@@ -185,10 +185,11 @@ func (p *Plan) recordAttempts(ctx context.Context, tx *warehouse.Tx, out outcome
 // as it is, so that a failed row is never considered delivered.
 func (p *Plan) settleRest(ctx context.Context, tx *warehouse.Tx, page int64) error {
 	now := time.Now().UTC()
-	// The refusal of a delete says nothing of an upsert before it.
+	// The refusal of a delete says nothing of an upsert before it, and nothing is said
+	// where nobody was asked.
 	over := `lease_epoch = $6`
 	if p.definite {
-		over = `(lease_epoch = $6 OR lease_epoch < $6 AND action <> 'delete' AND key_hash NOT IN ` + p.keys(`o.class = 'remove'`) + `)`
+		over = `(lease_epoch = $6 OR lease_epoch < $6 AND action <> 'delete' AND key_hash NOT IN ` + p.keys(`(o.class = 'remove' OR o.local)`) + `)`
 	}
 	return p.run(ctx, tx, []statement{
 		{`DELETE FROM ` + state.SyncQuarantine + ` WHERE ` + mine + ` AND key_hash IN ` +
@@ -225,7 +226,7 @@ func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, 
 		return arrow.Field{Name: name, Type: arrow.FixedWidthTypes.Boolean, Nullable: true}
 	}
 	schema := arrow.NewSchema([]arrow.Field{
-		number("seq"), number("page"), number("attempts"), flag("resent"), flag("doubt"), flag("created"), flag("gone"),
+		number("seq"), number("page"), number("attempts"), flag("resent"), flag("doubt"), flag("created"), flag("gone"), flag("local"),
 		text("status"), text("dest_id"), text("code"), text("message"), text("key_hash"), text("class"),
 	}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
@@ -235,12 +236,12 @@ func (p *Plan) appendResults(ctx context.Context, tx *warehouse.Tx, page int64, 
 			col, _ := b.Field(i).(*array.Int64Builder)
 			col.Append(v)
 		}
-		for i, v := range []bool{r.resent, r.doubt, r.created, rows[r.seq].gone} {
+		for i, v := range []bool{r.resent, r.doubt, r.created, rows[r.seq].gone, r.local} {
 			col, _ := b.Field(3 + i).(*array.BooleanBuilder)
 			col.Append(v)
 		}
 		for i, v := range []string{string(r.status), r.destID, r.code, r.message, rows[r.seq].key, rows[r.seq].class} {
-			col, _ := b.Field(7 + i).(*array.StringBuilder)
+			col, _ := b.Field(8 + i).(*array.StringBuilder)
 			col.Append(v)
 		}
 	}

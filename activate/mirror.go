@@ -136,11 +136,21 @@ func (p *Plan) pageEnd(after int64, limits Limits) int64 {
 }
 
 // deletesWait reports whether what follows are deletes that must wait, because
-// of the rows of this run some are not there yet, or nobody knows: what looks like
-// a key that is gone and one that is new may be a key that moved.
-func (p *Plan) deletesWait(after int64) bool {
+// of the rows of the model some are not there yet, or nobody knows: what looks like
+// a key that is gone and one that is new may be a key that moved. That is so also of
+// a row that is refused now, or whose key several have: what was sent of it before
+// may be what the old key leads to.
+func (p *Plan) deletesWait(ctx context.Context, after int64) (wait bool, err error) {
 	r := p.result
-	return after == p.adds && r.Unknown+r.Deferred+r.Gone.Unknown+r.Gone.Deferred > 0
+	if after != p.adds || r.Unknown+r.Deferred+r.Gone.Unknown+r.Gone.Deferred > 0 {
+		return after == p.adds, nil
+	}
+	err = warehouse.Each(ctx, p.db, `SELECT count(*) FROM `+state.Intents+` AS i WHERE `+mine+` AND i.state IN ('UNKNOWN', 'OLDER')
+		AND i.action <> 'delete' AND EXISTS (SELECT 1 FROM `+p.table.String()+` AS p WHERE p.key_hash = i.key_hash AND NOT p.gone)`, func(r rows.Row) error {
+		wait = r.Int(0) > 0
+		return nil
+	}, p.id()...)
+	return wait, err
 }
 
 // moved takes those of a page of deletes out whose row has another key now: the

@@ -55,8 +55,9 @@ func (p *Plan) pages(ctx context.Context, s *sender) (done int64, err error) {
 				sent = nil
 				return done, err
 			}
-			if sent = nil; p.deletesWait(after) {
-				return done, nil
+			sent = nil
+			if wait, err := p.deletesWait(ctx, after); wait || err != nil {
+				return done, s.interruptedOr(ctx, err)
 			}
 		}
 		next, err := p.begin(ctx, s, number, after)
@@ -95,14 +96,19 @@ func (p *Plan) begin(ctx context.Context, s *sender, number, after int64) (*shee
 	if err == nil && len(sh.list) > 0 {
 		err = p.ready(ctx, s, sh)
 	}
-	if err != nil && ctx.Err() != nil && !errors.Is(err, warehouse.ErrCommitUnknown) {
-		s.stop(interrupted)
-		return nil, nil //nolint:nilerr // the cause is that of ctx, which Push returns
-	}
 	if err != nil {
-		return nil, err
+		return nil, s.interruptedOr(ctx, err)
 	}
 	return sh, nil
+}
+
+// interruptedOr is err, or nil after ctx has ended: Push returns the cause of that.
+func (s *sender) interruptedOr(ctx context.Context, err error) error {
+	if ctx.Err() == nil || errors.Is(err, warehouse.ErrCommitUnknown) {
+		return err
+	}
+	s.stop(interrupted)
+	return nil
 }
 
 // ready commits the intents of a page.

@@ -308,7 +308,7 @@ func (p *Plan) tables(engine string) []string {
 			prev_op_id text, prev_payload text, prev_payload_hash text, prev_stable_hash text,
 			q_first_at timestamp with time zone, q_attempts bigint, prev_action text, gone boolean)`,
 		`CREATE TABLE ` + p.out.String() + ` (
-			seq bigint, page bigint, key_hash text, class text, gone boolean, status text, resent boolean, doubt boolean, created boolean,
+			seq bigint, page bigint, key_hash text, class text, gone boolean, status text, resent boolean, doubt boolean, created boolean, local boolean,
 			dest_id text, code text, message text, attempts bigint)`,
 	}
 	if engine == "postgres" { // DuckDB finds ranges of seq by its zone maps

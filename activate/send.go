@@ -20,6 +20,7 @@ type settled struct {
 	status   Status
 	resent   bool
 	doubt    bool // an earlier try of this run may have happened
+	local    bool // rejected here: nobody was asked
 	created  bool
 	destID   string
 	code     string
@@ -109,15 +110,18 @@ func sideBySide(workers, n int, fn func(i int)) {
 	}
 }
 
-// cut makes the batches of list. A row that is too large by itself is rejected.
+// cut makes the batches of list. A row that is too large by itself is rejected,
+// unless an earlier run may have sent it.
 func (s *sender) cut(list []row) (batches [][]row, tooLarge []settled) {
 	for len(list) > 0 {
 		n := s.fits(list)
 		if n == 0 {
-			tooLarge = append(tooLarge, settled{
-				seq: list[0].seq, status: Rejected, resent: list[0].resent, code: "too_large",
-				message: fmt.Sprintf("the row has more than the %d bytes that the destination takes in a call", s.limits.BatchBytes),
+			f := flight{s: s, rows: list[:1], results: []settled{{seq: list[0].seq, resent: list[0].resent}}}
+			f.take(&f.results[0], Outcome{
+				Status: Rejected, Local: true, Code: "too_large",
+				Message: fmt.Sprintf("the row has more than the %d bytes that the destination takes in a call", s.limits.BatchBytes),
 			})
+			tooLarge = append(tooLarge, f.results...)
 			n = 1
 		} else {
 			batches = append(batches, list[:n])

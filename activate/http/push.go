@@ -41,7 +41,11 @@ func (d *destination) Push(ctx context.Context, b activate.Batch) ([]activate.Ou
 		return nil, &activate.RefusedError{Code: "several_calls", Message: "the rows of this batch go to different places"}
 	}
 	if refused := d.prepare(&c, b); refused != nil {
-		return d.refuse(c, refused.Code, refused.Message)
+		outcomes, err := d.refuse(c, refused.Code, refused.Message)
+		for i := range outcomes {
+			outcomes[i].Local = true
+		}
+		return outcomes, err
 	}
 	reply, err := d.client.Do(ctx, httpx.Request{Method: c.route.method, URL: c.url, Header: c.header, Body: c.body})
 	if err != nil && (reply.Status == 0 || reply.Status/100 == 2 || reply.Status/100 == 5) {

@@ -28,6 +28,12 @@ func refuse(o *activate.Outcome, code, message string) {
 	o.Status, o.Code, o.Message, o.Created = activate.Rejected, code, message, false
 }
 
+// unfit refuses a row that was not sent.
+func unfit(o *activate.Outcome, code string, err error) {
+	refuse(o, code, err.Error())
+	o.Local = true
+}
+
 func barred(code, what, hint string) error {
 	return &activate.BarredError{Code: code, Err: errors.New(what), Hint: hint}
 }

@@ -45,7 +45,7 @@ func (s *shape) encode(batch activate.Batch, outcomes []activate.Outcome) ([]*gr
 	for i, c := range batch.Changes {
 		outcomes[i].OpID = c.OpID
 		if err := e.change(c); err != nil {
-			refuse(&outcomes[i], codeInvalid, err.Error())
+			unfit(&outcomes[i], codeInvalid, err)
 			continue
 		}
 		g, err := e.group(c.Action)
@@ -57,7 +57,7 @@ func (s *shape) encode(batch activate.Batch, outcomes []activate.Outcome) ([]*gr
 			if errors.As(err, new(loss)) {
 				code = codeInexact
 			}
-			refuse(&outcomes[i], code, err.Error())
+			unfit(&outcomes[i], code, err)
 		}
 	}
 	return e.order, nil

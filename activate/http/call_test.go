@@ -90,7 +90,7 @@ func TestCalls(t *testing.T) {
 func TestKeysThatLeadElsewhere(t *testing.T) {
 	for _, key := range []string{`{"id":""}`, `{"id":"."}`, `{"id":".."}`, `{}`} {
 		got, _, outs := calls(t, "", "", "path: '/{object}/{id}'\nactions: {delete: {}}", of(activate.Delete, key))
-		if len(got) != 0 || outs[0].Status != activate.Rejected || outs[0].Code != "bad_path" {
+		if len(got) != 0 || outs[0].Status != activate.Rejected || outs[0].Code != "bad_path" || !outs[0].Local {
 			t.Errorf("%s: calls %q, %+v", key, got, outs)
 		}
 	}
@@ -149,7 +149,7 @@ func TestBatchOverItsBytes(t *testing.T) {
 	big := batch(1)
 	big.Changes[0].Fields = json.RawMessage(`{"v":"` + strings.Repeat("x", 300) + `"}`)
 	outs, err := d.Push(context.Background(), big)
-	if got := verdict(t, big, outs, err); got != "rejected:too_large" {
-		t.Errorf("a row that is too large by itself: %s", got)
+	if got := verdict(t, big, outs, err); got != "rejected:too_large" || !outs[0].Local {
+		t.Errorf("a row that is too large by itself: %s; %+v", got, outs)
 	}
 }

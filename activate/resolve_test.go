@@ -69,11 +69,11 @@ func TestManyUnknownOutcomesAreResolvedByHand(t *testing.T) {
 			}
 		}
 		some, err := activate.Resolve(t.Context(), db, w.st, w.sync, [][]string{{"1"}, {"2"}, {"1"}}, true)
-		if want := []string{`{"customer_id":1}`, `{"customer_id":2}`}; err != nil || !slices.Equal(some, want) || left() != 2 {
+		if want := []activate.Resolved{{Key: `{"customer_id":1}`}, {Key: `{"customer_id":2}`}}; err != nil || !slices.Equal(some, want) || left() != 2 {
 			t.Errorf("settled %v, %v; %d left", some, err, left())
 		}
 		rest, err := activate.Resolve(t.Context(), db, w.st, w.sync, nil, false)
-		if want := []string{`{"customer_id":3}`, `{"customer_id":4}`}; err != nil || !slices.Equal(rest, want) || left() != 0 {
+		if want := []activate.Resolved{{Key: `{"customer_id":3}`}, {Key: `{"customer_id":4}`}}; err != nil || !slices.Equal(rest, want) || left() != 0 {
 			t.Errorf("settled %v, %v; %d left", rest, err, left())
 		}
 		if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, nil, false); !errors.Is(err, activate.ErrNothingUnknown) {
@@ -81,6 +81,69 @@ func TestManyUnknownOutcomesAreResolvedByHand(t *testing.T) {
 		}
 		if r := w.mustRun(); r.Unchanged != 2 || r.Acked != 2 {
 			t.Errorf("%+v, want two left alone and two sent", r)
+		}
+	})
+}
+
+// What a person has seen to be there need not be the last that a run sent which has
+// died since: the key counts as there, and the row goes out once more.
+func TestResolvingSeesWhatADeadRunHasSent(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		for _, c := range []struct {
+			dies       activatetest.Fault
+			there, now string
+		}{{activatetest.CrashAfter, "1:B", "A"}, {activatetest.CrashBefore, "1:A", "B"}} {
+			w := newWorld(t, db, activate.ModeUpsert, 10)
+			w.model(map[int]string{1: "A"})
+			w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return activatetest.LoseReply }
+			w.mustRun()
+			w.model(map[int]string{1: "B"})
+			w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return c.dies }
+			if _, crashed, _ := w.run(t.Context()); !crashed {
+				t.Fatal("the run has not died")
+			}
+			w.dest.Fault = nil
+			w.want(c.there)
+			epoch := w.one(`SELECT max(lease_epoch) FROM _elt.sync_target`)
+			settled, err := activate.Resolve(t.Context(), db, w.st, w.sync, [][]string{{"1"}}, true)
+			if err != nil || len(settled) != 1 || !settled[0].Again {
+				t.Errorf("settled %+v, %v, want that the row goes out again", settled, err)
+			}
+			if n := w.one(`SELECT max(lease_epoch) FROM _elt.sync_target`); n != epoch+1 {
+				t.Errorf("epoch %d after %d: the run that died is not fenced off", n, epoch)
+			}
+			w.model(map[int]string{1: c.now})
+			w.mustRun()
+			w.want("1:" + c.now)
+			if r := w.mustRun(); r.Unchanged != 1 {
+				t.Errorf("%+v, want the row to rest", r)
+			}
+			w.exec(`DELETE FROM _elt.ledger`)
+		}
+	})
+}
+
+// What is settled by hand keeps the id by which a key that moves is known.
+func TestResolvingKeepsTheIDOfARow(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeMirror, 10)
+		w.sync.Key = []string{"name"}
+		w.dest.Max.Replay = activate.Reconcile
+		w.model(map[int]string{1: "Ada"})
+		w.through(folding{w.dest})
+		w.model(map[int]string{2: "Ada"})
+		w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return activatetest.LoseReply }
+		w.through(folding{w.dest})
+		w.dest.Fault = nil
+		if _, err := activate.Resolve(t.Context(), db, w.st, w.sync, [][]string{{"Ada"}}, true); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.one(`SELECT count(*) FROM _elt.ledger WHERE ownership = 'created'`); n != 1 {
+			t.Errorf("%d rows are known as created, want the one", n)
+		}
+		w.model(map[int]string{2: "ada"})
+		if r := w.through(folding{w.dest}); len(w.dest.Rows()) != 1 {
+			t.Errorf("%+v with %v there, want the row of the key that stays", r, w.dest.Rows())
 		}
 	})
 }

@@ -54,7 +54,11 @@ func (a *app) resolve(ctx context.Context, name string, keys []string, sent bool
 		what = "as not there: the next run sends what the model has then"
 	}
 	for _, row := range settled {
-		fmt.Fprintf(a.out, "%s: %s settled %s\n", name, p.MaskPushed(sync, row), what)
+		said := what
+		if row.Again {
+			said = "as there: a run that died may have sent something newer, so the next run sends what the model has then"
+		}
+		fmt.Fprintf(a.out, "%s: %s settled %s\n", name, p.MaskPushed(sync, row.Key), said)
 	}
 	return nil
 }

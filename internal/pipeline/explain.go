@@ -65,7 +65,7 @@ func (p *Pipeline) Explain(ctx context.Context, s *project.Sync, key string, lim
 
 // Resolve settles by hand the outcomes of keys that are not known, of all such keys
 // where none is named, and returns the keys. All are settled, or none is.
-func (p *Pipeline) Resolve(ctx context.Context, s *project.Sync, keys []string, sent bool) ([]string, error) {
+func (p *Pipeline) Resolve(ctx context.Context, s *project.Sync, keys []string, sent bool) ([]activate.Resolved, error) {
 	sync, err := p.activation(s)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ type Outcome struct {
 	Created bool          // acked, and the row is new there
 	Code    string        // machine-readable reason
 	Message string        // what the destination said, without secrets
-	After   time.Duration // Retry: not before
+	After   time.Duration // for so long the destination asks to be left alone
 	// Contested: rejected, but perhaps because an earlier try of the same operation
 	// is still under way. After a try of unknown outcome, also of a run before, it
 	// tells nothing.
@@ -123,7 +123,8 @@ type Destination interface {
 	// Push sends a batch and returns one Outcome per Change, in any order. An
 	// error means that the whole call failed: a [RefusedError], a [BarredError] and
 	// one that is classified as transient say that nothing was done; after any
-	// other nothing is known of any change.
+	// other nothing is known of any change. Those of package retry tell for how long
+	// the destination asks to be left alone.
 	Push(ctx context.Context, batch Batch) ([]Outcome, error)
 	Close() error
 }

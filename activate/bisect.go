@@ -85,8 +85,8 @@ func (f *flight) note(ctx context.Context, at []int, outcomes []Outcome) (again 
 		o := outcomes[i]
 		if f.take(&f.results[n], o) {
 			again = append(again, n)
-			after = max(after, o.After)
 		}
+		after = max(after, o.After)
 		switch f.results[n].status {
 		case Acked:
 			acked++
@@ -144,7 +144,8 @@ func (s *sender) call(ctx context.Context, changes []Change) ([]Outcome, error) 
 		return correlate(changes, answers), nil
 	case errors.As(err, &barred):
 		s.bar(err)
-		return each(changes, Outcome{Status: Retry, Code: barred.Code, Message: err.Error()}), nil
+		_, after := retry.Of(err)
+		return each(changes, Outcome{Status: Retry, Code: barred.Code, Message: err.Error(), After: after}), nil
 	case errors.As(err, &refused):
 		return nil, err
 	}
@@ -154,9 +155,10 @@ func (s *sender) call(ctx context.Context, changes []Change) ([]Outcome, error) 
 // failed is the outcome of every change of a call that failed as a whole:
 // unknown, unless the error says that nothing was sent.
 func failed(changes []Change, err error) []Outcome {
-	o := Outcome{Status: Unknown, Code: "call_failed", Message: err.Error()}
-	if class, after := retry.Of(err); class == retry.Transient {
-		o.Status, o.After = Retry, after
+	class, after := retry.Of(err)
+	o := Outcome{Status: Unknown, Code: "call_failed", Message: err.Error(), After: after}
+	if class == retry.Transient {
+		o.Status = Retry
 	}
 	return each(changes, o)
 }

@@ -213,7 +213,8 @@ func (s *sender) find(ctx context.Context, changes []Change) []Outcome {
 			return correlate(changes, outcomes)
 		case errors.As(err, &barred):
 			s.bar(err)
-		case after > 0:
+		}
+		if after > 0 {
 			if err := s.account.asked(ctx, after); err != nil {
 				s.fail(ctx, err)
 			}

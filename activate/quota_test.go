@@ -2,12 +2,14 @@ package activate_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"elt/activate"
 	"elt/activate/activatetest"
+	"elt/internal/retry"
 	"elt/internal/warehouse"
 	"elt/internal/warehouse/warehousetest"
 )
@@ -43,6 +45,40 @@ func TestRetryAfterIsObeyedByTheAccount(t *testing.T) {
 		w.exec(`UPDATE _elt.quota SET not_before = not_before - INTERVAL '2 hours'`)
 		if r := w.mustRun(); r.Acked != 5 {
 			t.Errorf("%+v, want all sent afterwards", r)
+		}
+	})
+}
+
+// What a destination asks to wait is obeyed whatever it says besides: also where the
+// outcome is unknown, where it takes nothing of this sync, and where it was looked at.
+func TestRetryAfterIsObeyedBesideAnyAnswer(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		for name, fault := range map[string]activatetest.Fault{"unknown": activatetest.LoseCall, "barred": activatetest.Bar, "a look": activatetest.None} {
+			for _, replay := range []activate.ReplayClass{activate.Idempotent, activate.IdempotencyKey, activate.Reconcile} {
+				w := newWorld(t, db, activate.ModeUpsert, 1)
+				w.dest.Max.Replay, w.dest.After = replay, 2*time.Hour
+				w.sync.Account = name + string(replay)
+				w.fillModel(5)
+				calls := 1
+				if name == "a look" {
+					w = unsure(t, db, activate.ModeUpsert, false)
+					w.sync.Account = name + string(replay)
+					w.dest.Blind = func([]activate.Change) error { return retry.Asked(errors.New("internal error"), 2*time.Hour) }
+					calls = w.dest.Calls()
+				}
+				w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return fault }
+				r, _, err := w.runWith(t.Context(), noWait)
+				if unknown := fault == activatetest.LoseCall; err != nil || w.dest.Calls() != calls || (r.Barred != nil) != (fault == activatetest.Bar) || unknown && r.Unknown != 1 {
+					t.Errorf("%s, %s: %+v, %v after %d calls, want %d", name, replay, r, err, w.dest.Calls(), calls)
+				}
+				w.dest.Fault, w.dest.Blind = nil, nil
+				w.sync.Name, w.sync.TargetFP = "another", activate.Fingerprint("memory", "1", "another")
+				r = w.mustRun()
+				if in := time.Until(r.Resume); w.dest.Calls() != calls || in < 119*time.Minute || in > 2*time.Hour {
+					t.Errorf("%s, %s: %+v after %d calls, want none for two hours", name, replay, r, w.dest.Calls())
+				}
+				w.exec(`DELETE FROM _elt.ledger`, `DELETE FROM _elt.intent`)
+			}
 		}
 	})
 }

@@ -134,9 +134,9 @@ func (m *Memory) Push(ctx context.Context, b activate.Batch) ([]activate.Outcome
 	case Later:
 		return nil, retry.After(errors.New("too many requests"), m.After)
 	case Bar:
-		return nil, &activate.BarredError{Code: "revoked", Err: errors.New("the token was revoked"), Hint: "make another token"}
+		return nil, &activate.BarredError{Code: "revoked", Err: retry.Asked(errors.New("the token was revoked"), m.After), Hint: "make another token"}
 	case LoseCall:
-		return nil, errors.New("connection reset")
+		return nil, retry.Asked(errors.New("connection reset"), m.After)
 	case CrashBefore:
 		panic(Crash{})
 	}

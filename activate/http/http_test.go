@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	nethttp "net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -214,6 +215,35 @@ func TestRetryAfterAsDate(t *testing.T) {
 	_, err := c.Destination.Push(context.Background(), batch(1))
 	if class, after := retry.Of(err); class != retry.Transient || after < 50*time.Second || after > 61*time.Second {
 		t.Errorf("%v: after %s, want about a minute", err, after)
+	}
+}
+
+// What a service asks to wait is told whatever its status says of the rows.
+func TestRetryAfterBesideAnyStatus(t *testing.T) {
+	for status, word := range map[int]string{
+		401: "barred 401", 403: "barred 403", 429: "later 1h0m0s", 500: "unknown", 502: "unknown", 503: "later 1h0m0s", 504: "unknown",
+	} {
+		for _, length := range []string{"2", "9"} { // also of a reply that ends too soon
+			srv := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+				w.Header().Set("Retry-After", "3600")
+				w.Header().Set("Content-Length", length)
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte("no"))
+			}))
+			c := open(t, config(t, srv.URL, "", "method: PUT\npath: /{object}/{id}\nlookup: {path: '/{object}/{id}'}"))
+			b := batch(1)
+			outs, err := c.Destination.Push(t.Context(), b)
+			_, after := retry.Of(err)
+			if got := verdict(t, b, outs, err); after != time.Hour || got != word && length == "2" {
+				t.Errorf("%d: %s, after %s (%v), want %s after an hour", status, got, after, err, word)
+			}
+			if _, err = c.Lookup.Find(t.Context(), b.Changes); length == "2" {
+				if _, after := retry.Of(err); after != time.Hour {
+					t.Errorf("%d: a look ends with %v, after %s", status, err, after)
+				}
+			}
+			srv.Close()
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ func (d *destination) find(ctx context.Context, change *activate.Change) (activa
 	case reply.Status/100 != 2:
 		_, err := d.judge(c, reply)
 		if err == nil {
-			err = d.answer(c, reply)
+			err = d.asked(d.answer(c, reply), reply)
 		}
 		return activate.Outcome{}, err
 	}

@@ -49,7 +49,7 @@ func (d *destination) Push(ctx context.Context, b activate.Batch) ([]activate.Ou
 	}
 	reply, err := d.client.Do(ctx, httpx.Request{Method: c.route.method, URL: c.url, Header: c.header, Body: c.body})
 	if err != nil && (reply.Status == 0 || reply.Status/100 == 2 || reply.Status/100 == 5) {
-		return nil, d.failed(c, err)
+		return nil, d.asked(d.failed(c, err), reply)
 	}
 	return d.judge(c, reply)
 }

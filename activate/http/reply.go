@@ -47,7 +47,7 @@ func (d *destination) judge(c call, r httpx.Reply) ([]activate.Outcome, error) {
 	if status/100 == 4 {
 		return d.refused(c, r)
 	}
-	return nil, d.answer(c, r)
+	return nil, d.asked(d.answer(c, r), r)
 }
 
 // absent is a reply of 404: the row is not there where the address is that of a
@@ -95,8 +95,17 @@ func (d *destination) later(c call, r httpx.Reply) error {
 	return retry.After(d.answer(c, r), wait)
 }
 
+// asked is err with what the service asks to be left alone for, if it does: every
+// service that is tired says so, also with a status that says something else.
+func (d *destination) asked(err error, r httpx.Reply) error {
+	if wait, told := httpx.RetryAfter(r.Header, d.now()); told && wait > 0 {
+		return retry.Asked(err, wait)
+	}
+	return err
+}
+
 func (d *destination) barred(c call, r httpx.Reply, hint string) error {
-	return &activate.BarredError{Code: fmt.Sprint(r.Status), Err: d.answer(c, r), Hint: hint}
+	return &activate.BarredError{Code: fmt.Sprint(r.Status), Err: d.asked(d.answer(c, r), r), Hint: hint}
 }
 
 func (d *destination) refused(c call, r httpx.Reply) ([]activate.Outcome, error) {

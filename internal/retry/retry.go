@@ -45,6 +45,16 @@ func After(err error, d time.Duration) error {
 	return &classified{err: err, class: Transient, after: d}
 }
 
+// Asked marks err, which no other try of the same may help, as the answer of a
+// server that asked to be left alone until d has passed: whoever calls it next
+// should heed that. nil stays nil.
+func Asked(err error, d time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &classified{err: err, after: d}
+}
+
 // Of returns the class of the outermost classified error in err's chain and the
 // wait that it asks for.
 func Of(err error) (Class, time.Duration) {

@@ -19,6 +19,7 @@ func TestOfTakesTheOutermostClass(t *testing.T) {
 		{"nobody classified it", plain, Permanent, 0},
 		{"transient", AsTransient(plain), Transient, 0},
 		{"after", After(plain, time.Minute), Transient, time.Minute},
+		{"asked", Asked(plain, time.Hour), Permanent, time.Hour},
 		{"wrapped", fmt.Errorf("fetch: %w", After(plain, time.Second)), Transient, time.Second},
 		{"joined", errors.Join(plain, AsTransient(plain)), Transient, 0},
 	} {
@@ -31,12 +32,12 @@ func TestOfTakesTheOutermostClass(t *testing.T) {
 
 func TestClassifyingKeepsTheError(t *testing.T) {
 	plain := errors.New("reset")
-	for _, err := range []error{AsTransient(plain), After(plain, time.Second)} {
+	for _, err := range []error{AsTransient(plain), After(plain, time.Second), Asked(plain, time.Second)} {
 		if !errors.Is(err, plain) || err.Error() != plain.Error() {
 			t.Errorf("%v lost what it wraps", err)
 		}
 	}
-	if AsTransient(nil) != nil || After(nil, time.Second) != nil {
+	if AsTransient(nil) != nil || After(nil, time.Second) != nil || Asked(nil, time.Second) != nil {
 		t.Error("a class made an error out of nil")
 	}
 }

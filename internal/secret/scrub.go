@@ -50,8 +50,11 @@ func (s Scrubber) Clean(err error) error {
 		return err
 	}
 	var out error = &hidden{text: clean, err: err}
-	if class, after := retry.Of(err); class == retry.Transient {
+	switch class, after := retry.Of(err); {
+	case class == retry.Transient:
 		out = retry.After(out, after)
+	case after > 0:
+		out = retry.Asked(out, after)
 	}
 	return out
 }

@@ -130,13 +130,18 @@ func (a *account) book(ctx context.Context, n int, lead time.Duration, back bloc
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	// All blocks are told by one estimate, since another would move them against
-	// each other; it is replaced by a better one, or when it is old.
-	if now := time.Now(); a.tuned.IsZero() || b.Clock.Within < a.clock.Within || now.Sub(a.tuned) > time.Minute {
+	// each other; it is replaced by a better one, or when it is old or wrong, as when
+	// one of the clocks was set.
+	now := time.Now()
+	wrong := (b.Clock.Ahead - a.clock.Ahead).Abs() > time.Second+b.Clock.Within+a.clock.Within
+	if a.tuned.IsZero() || wrong || b.Clock.Within < a.clock.Within || now.Sub(a.tuned) > time.Minute {
 		a.clock, a.tuned = b.Clock, now
 	}
 	switch {
 	case b.Calls > 0:
-		return block{next: b.At.Add(-a.clock.Ahead), left: b.Calls, size: b.Calls, at: b.At}, nil
+		// From here on it counts by the clock that nobody sets.
+		next := now.Add(b.At.Add(-a.clock.Ahead).Sub(now))
+		return block{next: next, left: b.Calls, size: b.Calls, at: b.At}, nil
 	case b.Spent != nil:
 		return block{}, &waitError{until: b.Until.Add(-a.clock.Ahead), why: fmt.Sprintf("the budget of %d calls in %s is spent", b.Spent.Calls, brief(b.Spent.Per))}
 	}

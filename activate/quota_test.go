@@ -83,6 +83,25 @@ func TestRetryAfterIsObeyedBesideAnyAnswer(t *testing.T) {
 	})
 }
 
+// A run after the clock was set back waits for no slot of the time before.
+func TestNoSlotIsFarAwayAfterTheClockWasSetBack(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeUpsert, 1)
+		w.dest.Max.Rates = []activate.Rate{{Calls: 5, Per: time.Second}}
+		w.fillModel(3)
+		w.mustRun()
+		w.exec(`UPDATE _elt.quota SET next_at = next_at + INTERVAL '1 hour', booked_at = booked_at + INTERVAL '1 hour'`, `UPDATE marts.customers SET name = 'new'`)
+		longest := time.Duration(0)
+		r := w.mustRunWith(activate.Options{Sleep: func(_ context.Context, d time.Duration) error {
+			longest = max(longest, d)
+			return nil
+		}})
+		if r.Acked != 3 || longest > time.Minute {
+			t.Errorf("%+v, and the longest wait is %s", r, longest)
+		}
+	})
+}
+
 // A short wait is waited for within the run, and comes before any other call.
 func TestShortRetryAfterIsWaitedFor(t *testing.T) {
 	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {

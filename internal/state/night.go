@@ -4,10 +4,10 @@ package state
 func nightTables(engine string) []string {
 	const key = `project text NOT NULL, target text NOT NULL, sync text NOT NULL, target_fp text NOT NULL, `
 	list := []string{
-		// Of an account, whoever pushes to it: when its next call may be, and until
-		// when it asked for silence.
+		// Of an account, whoever pushes to it: when its next call may be, when that was
+		// said, and until when it asked for silence.
 		`CREATE TABLE IF NOT EXISTS _elt.quota (
-			account text PRIMARY KEY, next_at timestamp with time zone, not_before timestamp with time zone)`,
+			account text PRIMARY KEY, next_at timestamp with time zone, booked_at timestamp with time zone, not_before timestamp with time zone)`,
 		// Its calls, counted in slices of each length that it has a budget for, which rate names.
 		`CREATE TABLE IF NOT EXISTS _elt.quota_slice (
 			account text NOT NULL, rate text NOT NULL, slice_start timestamp with time zone NOT NULL, used bigint NOT NULL,

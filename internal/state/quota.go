@@ -89,7 +89,7 @@ func (s *Store) retried(ctx context.Context, fn func(context.Context, *warehouse
 }
 
 func book(ctx context.Context, tx *warehouse.Tx, b Booking) (Booked, error) {
-	next, silence, err := lockAccount(ctx, tx, b.Account)
+	acc, err := lockAccount(ctx, tx, b.Account)
 	if err != nil {
 		return Booked{}, err
 	}
@@ -101,11 +101,11 @@ func book(ctx context.Context, tx *warehouse.Tx, b Booking) (Booked, error) {
 		return Booked{}, err
 	}
 	out := Booked{Calls: b.Calls, At: now.Add(b.Lead), Clock: clock}
-	if silence.After(now) {
-		out.Calls, out.Until = 0, silence
+	if acc.silence.After(now) {
+		out.Calls, out.Until = 0, acc.silence
 		return out, nil
 	}
-	if next.After(out.At) && b.Every > 0 {
+	if next := acc.nextAt(now); next.After(out.At) && b.Every > 0 {
 		out.At = next
 	}
 	for i, budget := range b.Budgets {
@@ -123,7 +123,7 @@ func book(ctx context.Context, tx *warehouse.Tx, b Booking) (Booked, error) {
 	}
 	if b.Every > 0 {
 		after := out.At.Add(time.Duration(out.Calls)*b.Every + time.Microsecond) // what the table cuts off
-		if _, err := tx.Exec(ctx, `UPDATE _elt.quota SET next_at = $2 WHERE account = $1`, b.Account, stamp(after)); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE _elt.quota SET next_at = $2, booked_at = $3 WHERE account = $1`, b.Account, stamp(after), stamp(now)); err != nil {
 			return Booked{}, err
 		}
 	}
@@ -135,21 +135,34 @@ func book(ctx context.Context, tx *warehouse.Tx, b Booking) (Booked, error) {
 	return out, nil
 }
 
+// accountRow is what is kept of an account; the zero time is none.
+type accountRow struct{ next, booked, silence time.Time }
+
+// nextAt is when the next call may be made. A booking of later than now shows that
+// the clock was set back since, by so much at least: the calls that wait are as many
+// as they were, and not as far away as the clock says.
+func (a accountRow) nextAt(now time.Time) time.Time {
+	if a.booked.After(now) {
+		return a.next.Add(-a.booked.Sub(now))
+	}
+	return a.next
+}
+
 // lockAccount reads the row of an account, and makes it where there is none. The
 // update makes two bookings wait for each other, or conflict.
-func lockAccount(ctx context.Context, tx *warehouse.Tx, account string) (next, silence time.Time, err error) {
+func lockAccount(ctx context.Context, tx *warehouse.Tx, account string) (row accountRow, err error) {
 	n, err := tx.Exec(ctx, `UPDATE _elt.quota SET next_at = next_at WHERE account = $1`, account)
 	if err == nil && n == 0 {
 		_, err = tx.Exec(ctx, `INSERT INTO _elt.quota (account) VALUES ($1)`, account)
 	}
 	if err != nil {
-		return next, silence, err
+		return row, err
 	}
-	err = warehouse.Each(ctx, tx, `SELECT next_at, not_before FROM _elt.quota WHERE account = $1`, func(r rows.Row) error {
-		next, silence = timeOr(r, 0), timeOr(r, 1)
+	err = warehouse.Each(ctx, tx, `SELECT next_at, booked_at, not_before FROM _elt.quota WHERE account = $1`, func(r rows.Row) error {
+		row = accountRow{next: timeOr(r, 0), booked: timeOr(r, 1), silence: timeOr(r, 2)}
 		return nil
 	}, account)
-	return next, silence, err
+	return row, err
 }
 
 func timeOr(r rows.Row, i int) time.Time {
@@ -226,7 +239,7 @@ func (s *Store) GiveBack(ctx context.Context, b Booking) error {
 		return nil
 	}
 	err := s.retried(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		if _, _, err := lockAccount(ctx, tx, b.Account); err != nil {
+		if _, err := lockAccount(ctx, tx, b.Account); err != nil {
 			return err
 		}
 		return giveBack(ctx, tx, b)
@@ -241,12 +254,12 @@ func (s *Store) GiveBack(ctx context.Context, b Booking) error {
 // asked; an earlier call that asked for longer stands.
 func (s *Store) Silence(ctx context.Context, account string, d time.Duration) error {
 	err := s.retried(ctx, func(ctx context.Context, tx *warehouse.Tx) error {
-		_, silence, err := lockAccount(ctx, tx, account)
+		acc, err := lockAccount(ctx, tx, account)
 		if err != nil {
 			return err
 		}
 		now, _, err := clockOf(ctx, tx)
-		if until := now.Add(d); err == nil && until.After(silence) {
+		if until := now.Add(d); err == nil && until.After(acc.silence) {
 			_, err = tx.Exec(ctx, `UPDATE _elt.quota SET not_before = $2 WHERE account = $1`, account, stamp(until))
 		}
 		return err

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -65,6 +66,43 @@ func TestABookingHasItsLead(t *testing.T) {
 		at := b.At.Add(-b.Clock.Ahead)
 		if early := before.Add(time.Minute - b.Clock.Within); at.Before(early) || at.After(time.Now().Add(time.Minute+b.Clock.Within)) {
 			t.Errorf("first call at %s, clock %+v; want a minute after %s", at, b.Clock, before)
+		}
+	})
+}
+
+// When the clock is set back, what waits moves with it: no call is an hour away, and
+// none is too early. What the account asked for stands.
+func TestBookingsAfterTheClockWasSetBack(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		st, err := state.Open(t.Context(), db, "shop", "dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const every = 10 * time.Second
+		ask := state.Booking{Account: "a", Calls: 3, Every: every}
+		first, err := st.Book(t.Context(), ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(t.Context(), func(ctx context.Context, tx *warehouse.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE _elt.quota SET next_at = next_at + INTERVAL '1 hour', booked_at = booked_at + INTERVAL '1 hour'`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 3 {
+			b, err := st.Book(t.Context(), ask)
+			after := time.Duration(3*(n+1)) * every
+			if d := b.At.Sub(first.At); err != nil || b.Calls != 3 || d < after || d > after+time.Minute {
+				t.Errorf("booking %d is %s after the first, want about %s: %+v, %v", n, d, after, b, err)
+			}
+		}
+		if err := st.Silence(t.Context(), "a", 2*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := st.Book(t.Context(), ask); err != nil || b.Calls != 0 || b.Until.Sub(first.At) < 119*time.Minute {
+			t.Errorf("%+v, %v, want silence for two hours", b, err)
 		}
 	})
 }

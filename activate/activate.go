@@ -86,6 +86,7 @@ type Limits struct {
 	Concurrency int    // most calls side by side; 0: 1
 	Replay      ReplayClass
 	Looks       bool // rows whose outcome is unknown can be looked for: there is a [Lookup]
+	LookRows    int  // most changes that one call looks for; 0: BatchRows
 	// Window is how long the destination knows an operation by its idempotency key;
 	// after that, what is unknown has to be looked for. 0: it forgets none.
 	Window time.Duration

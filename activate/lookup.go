@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"elt/internal/retry"
@@ -176,21 +177,39 @@ func (s *sender) lookUp(ctx context.Context, list []row) map[int64]Outcome {
 			return found
 		}
 	}
-	parts := slices.Collect(slices.Chunk(unknown, s.limits.BatchRows))
-	outcomes := make([][]Outcome, len(parts))
-	sideBySide(s.limits.Concurrency, len(parts), func(i int) {
-		changes := make([]Change, len(parts[i]))
-		for n, r := range parts[i] {
-			changes[n] = r.before
-		}
-		outcomes[i] = s.find(ctx, changes)
-	})
-	for i, part := range parts {
-		for n, r := range part {
-			found[r.seq] = outcomes[i][n]
-		}
+	changes := make([]Change, len(unknown))
+	for i, r := range unknown {
+		changes[i] = r.before
+	}
+	for i, o := range s.findAll(ctx, changes, s.limits.Concurrency) {
+		found[unknown[i].seq] = o
 	}
 	return found
+}
+
+// findAll is find in calls that each take their turn among those of the account, up
+// to workers of them side by side. It gives up when some have failed in a row.
+func (s *sender) findAll(ctx context.Context, changes []Change, workers int) []Outcome {
+	size := s.limits.LookRows
+	if size < 1 {
+		size = s.limits.BatchRows
+	}
+	parts := slices.Collect(slices.Chunk(changes, size))
+	outcomes := make([][]Outcome, len(parts))
+	var failed atomic.Int64
+	sideBySide(workers, len(parts), func(i int) {
+		if failed.Load() >= patience {
+			outcomes[i] = each(parts[i], Outcome{Status: Unknown, Code: "not_looked_up", Message: "nobody looked, since the looks before it failed"})
+			return
+		}
+		var ok bool
+		if outcomes[i], ok = s.find(ctx, parts[i]); ok {
+			failed.Store(0)
+		} else {
+			failed.Add(1)
+		}
+	})
+	return slices.Concat(outcomes...)
 }
 
 // rest waits until a lookup finds what the calls before it have done; false
@@ -200,9 +219,9 @@ func (s *sender) rest(ctx context.Context) bool {
 	return d <= s.opts.MaxWait && !s.stopped(ctx) && (d == 0 || s.opts.Sleep(ctx, d) == nil)
 }
 
-// find asks what became of changes and returns an outcome for each, in their
-// order: Acked, Retry, or Unknown where nobody can tell.
-func (s *sender) find(ctx context.Context, changes []Change) []Outcome {
+// find asks in one call what became of changes and returns an outcome for each, in
+// their order: Acked, Retry, or Unknown where nobody can tell. ok: it was answered.
+func (s *sender) find(ctx context.Context, changes []Change) (list []Outcome, ok bool) {
 	unknown := Outcome{Status: Unknown, Code: "not_looked_up", Message: "sending has stopped before anybody looked"}
 	for try := 1; s.gate(ctx); try++ {
 		outcomes, err := s.lookup.Find(ctx, changes)
@@ -210,7 +229,7 @@ func (s *sender) find(ctx context.Context, changes []Change) []Outcome {
 		class, after := retry.Of(err)
 		switch {
 		case err == nil:
-			return correlate(changes, outcomes)
+			return correlate(changes, outcomes), true
 		case errors.As(err, &barred):
 			s.bar(err)
 		}
@@ -224,7 +243,7 @@ func (s *sender) find(ctx context.Context, changes []Change) []Outcome {
 			break
 		}
 	}
-	return each(changes, unknown)
+	return each(changes, unknown), false
 }
 
 // look asks what became of the rows of a flight of which nothing is known, where
@@ -234,7 +253,7 @@ func (f *flight) look(ctx context.Context, at []int) (again []int) {
 	for i, n := range at {
 		changes[i] = f.rows[n].change
 	}
-	for i, o := range f.s.find(ctx, changes) {
+	for i, o := range f.s.findAll(ctx, changes, 1) { // its batch is one of those side by side
 		r := &f.results[at[i]]
 		switch o.Status {
 		case Acked:

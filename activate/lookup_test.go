@@ -2,8 +2,10 @@ package activate_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"elt/activate"
 	"elt/activate/activatetest"
@@ -141,12 +143,58 @@ func TestWhatCannotBeLookedUpStaysUnknown(t *testing.T) {
 	})
 }
 
+// Each look is a call as others are: it counts, as many rows as it can be for.
+func TestEachLookIsACall(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		for _, c := range []struct{ rows, looks, acked int }{{0, 1, 2}, {2, 1, 2}, {1, 1, 1}} {
+			w := unsure(t, db, activate.ModeAppend, true)
+			w.sync.Account = fmt.Sprint("account ", c.rows)
+			w.dest.Max.LookRows, w.dest.Max.Concurrency = c.rows, 2
+			w.dest.Max.Rates = []activate.Rate{{Calls: 1, Per: 24 * time.Hour}}
+			looks := 0
+			w.dest.Blind = func(changes []activate.Change) error { // it is under the lock of dest
+				if looks++; c.rows > 0 && len(changes) > c.rows {
+					t.Errorf("a look for %d rows, want at most %d", len(changes), c.rows)
+				}
+				return nil
+			}
+			if r := w.mustRun(); looks != c.looks || r.Acked != int64(c.acked) || r.Unknown != int64(2-c.acked) {
+				t.Errorf("%d rows a look: %d looks, %+v, want %d and %d acked", c.rows, looks, r, c.looks, c.acked)
+			}
+			w.exec(`DELETE FROM _elt.ledger`, `DELETE FROM _elt.intent`)
+		}
+	})
+}
+
+// Where no look is answered, not every row is looked for.
+func TestLooksThatFailAreGivenUp(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeAppend, 10)
+		w.dest.Max.Replay, w.dest.Max.LookRows = activate.Reconcile, 1
+		w.fillModel(8)
+		w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return activatetest.LoseReply }
+		w.mustRun()
+		w.lookup = w.dest
+		looks := 0
+		w.dest.Blind = func([]activate.Change) error {
+			if looks++; looks == 2 {
+				return nil
+			}
+			return errors.New("internal error")
+		}
+		if r := w.mustRun(); looks != 5 || r.Acked != 1 || r.Unknown != 7 {
+			t.Errorf("%d looks, %+v, want three in a row after the second", looks, r)
+		}
+	})
+}
+
 // What becomes unknown within a run is looked up within it.
 func TestUnknownIsLookedUpWithinTheRun(t *testing.T) {
 	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
 		for _, fault := range []activatetest.Fault{activatetest.LoseReply, activatetest.LoseCall, activatetest.HalfDone, activatetest.HalfReply} {
 			w := newWorld(t, db, activate.ModeAppend, 4)
 			w.dest.Max.Replay, w.lookup = activate.Reconcile, w.dest
+			w.dest.Max.LookRows = 1
 			w.fillModel(4)
 			w.dest.Fault = func(call int, _ activate.Batch) activatetest.Fault {
 				if call == 1 {

@@ -229,6 +229,7 @@ func (d *destination) declared(key []string) activate.Limits {
 	}
 	l.Window = d.sync.Window
 	if look := d.sync.Lookup; look != nil {
+		l.LookRows = 1
 		if l.LookAfter = look.After; l.LookAfter == 0 {
 			l.LookAfter = defaultLookAfter
 		}

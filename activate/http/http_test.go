@@ -317,6 +317,22 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// The engine counts calls, so a look for as many rows as the limit says is one.
+func TestALookIsOneCall(t *testing.T) {
+	calls := 0
+	srv := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+		calls++
+		w.WriteHeader(404)
+	}))
+	defer srv.Close()
+	c := open(t, config(t, srv.URL, "", "batch: {rows: 50}\nlookup: {path: '/{object}/{id}'}"))
+	b := batch(c.Destination.Limits().LookRows)
+	outs, err := c.Lookup.Find(t.Context(), b.Changes)
+	if got := verdict(t, b, outs, err); got != "retry" || calls != 1 {
+		t.Errorf("%q after %d calls (%v)", got, calls, err)
+	}
+}
+
 func TestNoSecretInErrors(t *testing.T) {
 	const token = "s3cr3t-canary"
 	var texts []string

@@ -322,7 +322,7 @@ func TestALookIsOneCall(t *testing.T) {
 	calls := 0
 	srv := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 		calls++
-		w.WriteHeader(404)
+		w.WriteHeader(nethttp.StatusNotFound)
 	}))
 	defer srv.Close()
 	c := open(t, config(t, srv.URL, "", "batch: {rows: 50}\nlookup: {path: '/{object}/{id}'}"))

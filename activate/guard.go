@@ -186,11 +186,13 @@ func (p *Plan) countThere(ctx context.Context, q warehouse.Querier, o *Outline) 
 }
 
 // hash is that of all rows that a plan sends; query selects them with the columns
-// of a plan.
+// of a plan. Of a row that goes out as it did before it has that payload, and the
+// one of now, which is sent instead when the destination has forgotten the operation.
 func (p *Plan) hash(ctx context.Context, q warehouse.Querier, query string, args []any) (string, error) {
 	var parts []string
 	sum := p.db.Dialect().Checksum([]string{"class", "key_hash", "sent_hash"})
-	err := warehouse.Each(ctx, q, `SELECT class, `+sum+` FROM (SELECT class, key_hash, coalesce(stable_hash, payload_hash) AS sent_hash
+	err := warehouse.Each(ctx, q, `SELECT class, `+sum+` FROM (SELECT class, key_hash, coalesce(stable_hash, payload_hash) ||
+			CASE WHEN `+p.resent(p.sync.Replay)+` THEN ' ' || coalesce(prev_stable_hash, prev_payload_hash) ELSE '' END AS sent_hash
 		FROM (`+query+`) AS d WHERE seq IS NOT NULL) AS sent GROUP BY class`, func(r rows.Row) error {
 		parts = append(parts, r.String(0)+" "+r.String(1))
 		return nil

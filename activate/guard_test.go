@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"elt/activate"
+	"elt/activate/activatetest"
 	"elt/internal/warehouse"
 	"elt/internal/warehouse/warehousetest"
 )
@@ -162,6 +164,53 @@ func TestAnEmptySourceDeletesNothing(t *testing.T) {
 		w.sync.Guards.EmptySource = false
 		if r := w.mustBe(false); r.Gone.Deleted != 2 {
 			t.Errorf("%+v, want both deleted once it is allowed", r)
+		}
+	})
+}
+
+// Where the destination knows operations by their key, what it may have done is sent
+// again as it was: that is what a plan shows, and what it is approved by.
+func TestAPlanShowsWhatIsSentAgain(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeUpsert, 10)
+		w.dest.Max.Replay, w.sync.Replay = activate.IdempotencyKey, activate.IdempotencyKey
+		preview := func() activate.Preview {
+			t.Helper()
+			v, err := activate.NewPreview(t.Context(), db, w.st, w.sync, activate.PreviewOptions{Samples: 5, Hash: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+		var hashes []string
+		for _, lost := range []string{"BAD", "worse"} {
+			w.model(map[int]string{1: "a", 2: "a"})
+			w.mustRun()
+			w.model(map[int]string{1: lost, 2: lost})
+			w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return activatetest.LoseCall }
+			w.mustRun()
+			w.dest.Fault = nil
+			w.model(map[int]string{1: "good", 2: "good"})
+			v := preview()
+			hashes = append(hashes, v.Outline.Hash)
+			var shown []string
+			for _, r := range v.Rows {
+				shown = append(shown, r.New)
+			}
+			want := []string{`{"customer_id":1,"name":"` + lost + `"}`, `{"customer_id":2,"name":"` + lost + `"}`}
+			if !slices.Equal(shown, want) {
+				t.Errorf("shown %v, want %v", shown, want)
+			}
+			w.mustRun()
+			w.want("1:"+lost, "2:"+lost)
+			if v = preview(); len(v.Rows) != 2 || v.Rows[0].New != `{"customer_id":1,"name":"good"}` {
+				t.Errorf("shown %+v, want what the next run sends", v.Rows)
+			}
+			w.mustRun()
+			w.want("1:good", "2:good")
+		}
+		if hashes[0] == hashes[1] {
+			t.Error("two plans that send something else have one hash")
 		}
 	})
 }

@@ -29,7 +29,7 @@ type Shown struct {
 	What string // create, change, delete, or again: its last outcome is not known
 	Key  string // as a JSON object
 	Old  string // what the destination acknowledged last, as a JSON object; "" where nobody knows
-	New  string // what would be sent; "" for a delete
+	New  string // what would be sent, also where that is what an earlier run sent; "" for a delete
 }
 
 // NewPreview plans a sync without a lease and without writing.
@@ -93,7 +93,8 @@ func (p *Plan) preview(ctx context.Context, tx *warehouse.Tx, d difference, opts
 func (p *Plan) shown(ctx context.Context, tx *warehouse.Tx, d difference, limit int) ([]Shown, error) {
 	var list []Shown
 	var hashes []string
-	err := warehouse.Each(ctx, tx, `SELECT class, ownership IS NOT NULL, key_json, payload, key_hash FROM (
+	err := warehouse.Each(ctx, tx, `SELECT class, ownership IS NOT NULL, key_json,
+			CASE WHEN `+p.resent(p.sync.Replay)+` THEN prev_payload ELSE payload END, key_hash FROM (
 			SELECT *, row_number() OVER (PARTITION BY class ORDER BY key_json) AS nth FROM (`+d.query+`) AS d WHERE seq IS NOT NULL) AS ranked
 		WHERE nth <= `+fmt.Sprint(limit)+` ORDER BY class, key_json`, func(r rows.Row) error {
 		var o Outline

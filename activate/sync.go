@@ -38,6 +38,10 @@ type Sync struct {
 	Account string
 	RunID   string
 	Guards  Guards
+	// Replay is that of the destination, as far as it is known before it is opened: it
+	// says which payload a row of unknown outcome goes out with, so that a plan shows,
+	// and is approved by, what is sent.
+	Replay ReplayClass
 }
 
 // Field maps a column of the model to a field of the destination.

@@ -103,7 +103,7 @@ func (p *Pipeline) activation(s *project.Sync) (activate.Sync, error) {
 	account := p.account(s.Connection)
 	out := activate.Sync{Name: s.Name, Model: m.Table, Object: s.Object, Mode: s.Mode, Key: s.Key, RunID: p.RunID,
 		Account:  p.accountOf(s),
-		TargetFP: activate.Fingerprint(p.Push, s.Connection.Type, account, s.Object), Fields: fieldsOf(s)}
+		TargetFP: activate.Fingerprint(p.Push, s.Connection.Type, account, s.Object), Fields: fieldsOf(s), Replay: p.settling(s).Replay}
 	var err error
 	out.Guards, err = guardsOf(s)
 	return out, err

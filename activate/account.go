@@ -29,6 +29,9 @@ func (p *Plan) finish(ctx context.Context, after int64) error {
 	if err := p.check(ctx); err != nil {
 		return p.fencedOr(ctx, err)
 	}
+	if err := p.twins(ctx); err != nil {
+		return fmt.Errorf("look for keys that are one row there: %w", err)
+	}
 	err = p.sample(ctx, `SELECT key_json, message, coalesce(payload, '') FROM `+state.SyncQuarantine+` WHERE `+mine+` ORDER BY first_at DESC, key_json LIMIT 5`, p.id()...)
 	if err != nil {
 		return err

@@ -50,6 +50,7 @@ func (p *Plan) prepare(ctx context.Context, after, last int64, skip string, limi
 func (p *Plan) settle(ctx context.Context, sh *sheet) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
+	p.noteIDs(sh.results)
 	out, counts, note := p.outcomes(sh), tally{}, nothing
 	if out.even {
 		counts.even(sh)

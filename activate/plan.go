@@ -34,6 +34,7 @@ type Plan struct {
 	lease   context.Context // ends when the lock is lost
 	unknown bool            // the outcome of an earlier operation of a row is not known
 	pushed  bool
+	ids     bool   // the destination tells ids of rows
 	evens   []span // rows that were settled with one outcome for each page
 	few     int64  // rows in a page; 0: as many as the limits of the destination suggest
 	growth  int64  // how much bigger pages have become, since they are sent fast; 0: not yet

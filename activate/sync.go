@@ -64,6 +64,7 @@ type Result struct {
 	Gone      Gone      // keys that the model does not have any more
 	Held      []Tripped // the guards that hold the run: nothing was sent
 	Samples   []Sample  // up to five invalid rows, and up to five rejected ones
+	Twins     Twins     // keys that are one row there
 	Problem   string    // why sending stopped early; "" when it did not
 	// Barred is why the destination takes nothing of this sync, whatever its rows
 	// are; nil when it does. It is a [BarredError], and Problem has its text.

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"strings"
+
 	"elt/activate"
 	"elt/internal/event"
 	"elt/internal/project"
@@ -38,4 +40,14 @@ func toldOfGone(s *project.Sync, r activate.Result) []event.Warning {
 			Hint: "elt quarantine " + s.Name})
 	}
 	return list
+}
+
+// toldOfTwins is the warning about keys of the model that are one row there.
+func toldOfTwins(s *project.Sync, r activate.Result) []event.Warning {
+	if r.Twins.Keys == 0 {
+		return nil
+	}
+	return []event.Warning{{Subject: s.Name,
+		Text:   several(r.Twins.Keys, "row") + " of the model lead to fewer rows there: the destination takes several of the keys for one, and what was sent last is there",
+		Detail: strings.Join(r.Twins.Samples, " "), Hint: "let " + s.Model + " have each key once, as the destination compares keys"}}
 }

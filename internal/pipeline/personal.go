@@ -123,7 +123,10 @@ func (p *Pipeline) anyPersonal() bool {
 
 // maskKeys hides what may be personal in the rows that a sync tells of.
 func (p *Pipeline) maskKeys(s *project.Sync, r activate.Result) activate.Result {
-	r.Samples = slices.Clone(r.Samples)
+	r.Samples, r.Twins.Samples = slices.Clone(r.Samples), slices.Clone(r.Twins.Samples)
+	for i, key := range r.Twins.Samples {
+		r.Twins.Samples[i] = p.MaskPushed(s, key)
+	}
 	for i := range r.Samples {
 		sample := &r.Samples[i]
 		sample.Reason = p.MaskSaid(s, sample.Reason, sample.Key, sample.Payload)

@@ -234,6 +234,7 @@ func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) ev
 		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: r.Problem})
 	}
 	res.Warnings = append(res.Warnings, toldOfGone(s, r)...)
+	res.Warnings = append(res.Warnings, toldOfTwins(s, r)...)
 	if r.Unknown+r.Deferred+r.Gone.Unknown+r.Gone.Deferred > 0 || r.Problem != "" {
 		res.Status = event.Unfinished
 	}

@@ -60,8 +60,8 @@ type Outcome struct {
 	Message string        // what the destination said, without secrets
 	After   time.Duration // for so long the destination asks to be left alone
 	// Contested: rejected, but perhaps because an earlier try of the same operation
-	// is still under way. After a try of unknown outcome, also of a run before, it
-	// tells nothing.
+	// is still under way. After a try of unknown outcome, also of a run within the
+	// last hour, it tells nothing.
 	Contested bool
 	// Local: rejected before anything was sent. Nobody was asked, so that it tells
 	// nothing of earlier tries, also where the service knows its operations.

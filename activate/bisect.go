@@ -21,7 +21,7 @@ func (s *sender) batch(ctx context.Context, list []row) []settled {
 	f := &flight{s: s, rows: list, results: make([]settled, len(list))}
 	pending := make([]int, len(list)) // indexes into list
 	for i, r := range list {
-		f.results[i] = settled{seq: r.seq, resent: r.resent, status: statusDeferred}
+		f.results[i] = settled{seq: r.seq, resent: r.resent, busy: r.resent && r.busy, status: statusDeferred}
 		pending[i] = i
 	}
 	for try := 1; ; try++ {
@@ -107,14 +107,14 @@ func (f *flight) note(ctx context.Context, at []int, outcomes []Outcome) (again 
 // What was in doubt stays in doubt until it is acknowledged: a later refusal
 // does not undo what an earlier try may have done. Of a row that is sent again as an
 // earlier run sent it, that run's try counts too where the refusal is none of the
-// operation: it is still under way, or nobody was asked.
+// operation: it may still be under way, or nobody was asked.
 func (f *flight) take(r *settled, o Outcome) (again bool) {
 	r.code, r.message = o.Code, o.Message
 	switch o.Status {
 	case Acked:
 		r.status, r.destID, r.created, r.doubt = Acked, o.DestID, o.Created, false
 	case Rejected:
-		if (o.Contested || o.Local) && (r.doubt || r.resent) {
+		if o.Contested && (r.doubt || r.busy) || o.Local && (r.doubt || r.resent) {
 			r.status, r.doubt = Unknown, true
 			return o.Contested
 		}

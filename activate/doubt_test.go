@@ -40,6 +40,27 @@ func TestAnOperationUnderWaySinceTheRunBeforeIsNotRefused(t *testing.T) {
 	})
 }
 
+// A service is not at a call for ever: a conflict of an operation of yesterday is the
+// refusal that it looks like, so that the row does not stay unknown.
+func TestAConflictOfYesterdayIsARefusal(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeAppend, 10)
+		w.dest.Max.Replay = activate.IdempotencyKey
+		w.model(map[int]string{1: "a"})
+		w.dest.Fault = func(int, activate.Batch) activatetest.Fault { return activatetest.LoseCall }
+		w.mustRun()
+		w.dest.Fault = nil
+		busy := &slow{Memory: w.dest}
+		if r := w.through(busy); r.Unknown != 1 {
+			t.Errorf("%+v, want it unknown within the hour", r)
+		}
+		w.exec(`UPDATE _elt.intent SET prepared_at = prepared_at - INTERVAL '61 minutes', settled_at = settled_at - INTERVAL '61 minutes'`)
+		if r := w.through(busy); r.Rejected != 1 || r.Unknown != 0 {
+			t.Errorf("%+v, want it refused", r)
+		}
+	})
+}
+
 // A service that knows its operations settles what an earlier run may have done by
 // refusing the same operation.
 func TestARefusalSettlesTheOperationOfTheRunBefore(t *testing.T) {

@@ -137,26 +137,39 @@ func (s *sender) looks(r row) bool {
 	return r.class == classUnknown && (s.limits.Replay == Reconcile || r.stale)
 }
 
-// markStale marks the rows whose operation the destination has forgotten since it
-// was first sent: with the same key it would be done once more.
-func (p *Plan) markStale(ctx context.Context, s *sender, list []row) (numbers []string, err error) {
-	if s.limits.Replay != IdempotencyKey || s.limits.Window == 0 {
+// longestCall is how long a service may be at a call whose caller is gone: within
+// that a conflict may mean that call. Proxies and servers give up in minutes.
+const longestCall = time.Hour
+
+// markOld marks the rows whose operation the destination has forgotten since it was
+// first sent, and returns their numbers: with the same key it would be done once
+// more. It marks those, too, that it may still be at since they were last sent.
+func (p *Plan) markOld(ctx context.Context, s *sender, list []row) (forgotten []string, err error) {
+	if s.limits.Replay != IdempotencyKey || !p.unknown {
 		return nil, nil
 	}
-	stale := map[int64]bool{}
-	err = warehouse.Each(ctx, p.db, `SELECT p.seq FROM `+p.table.String()+` AS p JOIN (SELECT op_id, prepared_at FROM `+state.Intents+`
-		WHERE `+mine+`) AS i ON i.op_id = p.prev_op_id WHERE p.seq >= $5 AND p.seq <= $6 AND p.class = 'unknown' AND p.prev_action <> 'delete'
-		GROUP BY p.seq HAVING min(i.prepared_at) < $7 ORDER BY p.seq`, func(r rows.Row) error {
-		stale[r.Int(0)] = true
+	type age struct{ first, last time.Time }
+	ages := map[int64]age{}
+	err = warehouse.Each(ctx, p.db, `SELECT p.seq, min(i.prepared_at), max(coalesce(i.settled_at, i.prepared_at)) FROM `+p.table.String()+` AS p
+		JOIN (SELECT op_id, prepared_at, settled_at FROM `+state.Intents+` WHERE `+mine+`) AS i ON i.op_id = p.prev_op_id
+		WHERE p.seq >= $5 AND p.seq <= $6 AND p.class = 'unknown' AND p.prev_action <> 'delete' GROUP BY p.seq`, func(r rows.Row) error {
+		ages[r.Int(0)] = age{r.Time(1), r.Time(2)}
 		return nil
-	}, p.id(list[0].seq, list[len(list)-1].seq, time.Now().Add(-s.limits.Window).UTC())...)
+	}, p.id(list[0].seq, list[len(list)-1].seq)...)
+	now := time.Now()
 	for i := range list {
-		if stale[list[i].seq] {
-			list[i].stale = true
-			numbers = append(numbers, strconv.FormatInt(list[i].seq, 10))
+		r := &list[i]
+		a, ok := ages[r.seq]
+		if !ok {
+			continue
+		}
+		r.busy = a.last.After(now.Add(-longestCall))
+		if s.limits.Window > 0 && a.first.Before(now.Add(-s.limits.Window)) {
+			r.stale = true
+			forgotten = append(forgotten, strconv.FormatInt(r.seq, 10))
 		}
 	}
-	return numbers, err
+	return forgotten, err
 }
 
 // lookUp asks what became of the unknown operations of list, by the number of

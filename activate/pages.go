@@ -120,7 +120,7 @@ func (p *Plan) ready(ctx context.Context, s *sender, sh *sheet) (err error) {
 		}
 	}
 	skip := ``
-	stale, err := p.markStale(ctx, s, sh.list)
+	stale, err := p.markOld(ctx, s, sh.list)
 	switch {
 	case err != nil:
 		return fmt.Errorf("look for what the destination has forgotten: %w", err)

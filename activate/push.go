@@ -88,6 +88,7 @@ type earlier struct {
 	before  Change // what was sent
 	now     Change // what would be sent if there had been nothing before
 	stale   bool   // the destination does not know the operation any more
+	busy    bool   // it may still be at the last call with the operation
 	current bool   // what was sent is what the row is now, or all that is ever sent of it
 }
 

@@ -21,6 +21,7 @@ type settled struct {
 	resent   bool
 	doubt    bool // an earlier try of this run may have happened
 	local    bool // rejected here: nobody was asked
+	busy     bool // the destination may still be at it since a run before
 	created  bool
 	destID   string
 	code     string

@@ -178,8 +178,11 @@ func (w *history) setModel() {
 	w.must(write(w.host.b.DB, w.model.insert(w.host.model)...))
 }
 
-// timePasses ends the waits that a destination has asked for.
-func (w *history) timePasses() { w.must(write(w.host.b.DB, `UPDATE _elt.quota SET not_before = NULL`)) }
+// timePasses ends the waits that a destination has asked for, and what it may still be at.
+func (w *history) timePasses() {
+	w.must(write(w.host.b.DB, `UPDATE _elt.quota SET not_before = NULL`))
+	w.must(write(w.host.b.DB, `UPDATE _elt.intent SET prepared_at = prepared_at - INTERVAL '61 minutes', settled_at = settled_at - INTERVAL '61 minutes'`))
+}
 
 // run plans and pushes once, as the pipeline does. died tells that the process
 // ended on the way.

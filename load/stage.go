@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"elt/internal/crash"
 	"elt/internal/scan"
 	"elt/internal/warehouse"
 )
@@ -183,25 +184,25 @@ func (s *Staged) readParts(ctx context.Context, sc scan.Scan) error {
 			native = append(native, *part.Files)
 		}
 	}
-	g.Go(func() error { // one after the other: DuckDB reads a part with all its threads already
+	g.Go(crash.Guarded(func() error { // one after the other: DuckDB reads a part with all its threads already
 		for _, files := range native {
 			if err := p.native(ctx, files); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}))
 	for i, part := range parts {
 		if part.Files != nil && s.db.Dialect().NativeFiles {
 			continue
 		}
-		g.Go(func() error {
+		g.Go(crash.Guarded(func() error {
 			err := p.append(ctx, part)
 			if err != nil && len(parts) > 1 {
 				return fmt.Errorf("part %d of %d: %w", i+1, len(parts), err)
 			}
 			return err
-		})
+		}))
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"elt/internal/crash"
 )
 
 // queued is how many batches wait between the connection and who reads.
@@ -33,7 +35,7 @@ func newReader(ctx context.Context, p *part) *reader {
 	r.refs.Store(1)
 	go func() {
 		defer close(r.batches)
-		r.failure = r.copy(ctx)
+		r.failure = crash.Guarded(func() error { return r.copy(ctx) })()
 	}()
 	return r
 }

@@ -31,3 +31,16 @@ func Stack(err error) string {
 	}
 	return ""
 }
+
+// Guarded is fn with a panic as its error: for a goroutine, whose panic nobody else
+// can recover, so that it would end the process with no word of what it was at.
+func Guarded(fn func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = Recovered(p)
+			}
+		}()
+		return fn()
+	}
+}

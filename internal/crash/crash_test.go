@@ -20,6 +20,10 @@ func TestAPanicHasItsStackBesideItsText(t *testing.T) {
 	if stack := crash.Stack(err); !strings.Contains(stack, "TestAPanicHasItsStackBesideItsText") {
 		t.Errorf("the stack is %q", stack)
 	}
+	err = crash.Guarded(func() error { panic("beside") })()
+	if stack := crash.Stack(err); !strings.Contains(fmt.Sprint(err), "internal error: beside") || !strings.Contains(stack, "TestAPanicHasItsStackBesideItsText") {
+		t.Errorf("a guarded panic is %v, with the stack %q", err, stack)
+	}
 	if stack := crash.Stack(fmt.Errorf("other")); stack != "" {
 		t.Errorf("a stack of no panic: %q", stack)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"elt/internal/crash"
 	"elt/internal/rows"
 	"elt/internal/scan"
 )
@@ -258,10 +259,10 @@ func (w *writer) insertTallied(ctx context.Context, files, counted []scan.File, 
 	tallying, stop := context.WithCancel(ctx)
 	defer stop()
 	var g errgroup.Group
-	g.Go(func() (err error) {
+	g.Go(crash.Guarded(func() (err error) {
 		found, err = tally(tallying, counted)
 		return err
-	})
+	}))
 	n, err = w.e.Exec(ctx, q)
 	if err != nil && ctx.Err() != nil {
 		stop()

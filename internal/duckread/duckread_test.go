@@ -263,6 +263,19 @@ func TestCSVDeclaredColumnIsMissing(t *testing.T) {
 	}
 }
 
+// Declared columns stand, and nothing is read, of files that are all empty.
+func TestColumnsOfEmptyFilesAreThoseDeclared(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	for _, format := range []scan.Format{scan.CSV, scan.JSON, scan.JSONLines} {
+		got, err := insert(t, files(format, []scan.Column{{Name: "id", Type: "BIGINT"}, {Name: "born", Type: "DATE"}}, p.write("a", ""), p.write("b.gz", "")))
+		if err != nil {
+			t.Fatalf("%s: %v", format, err)
+		}
+		got.want(t, "id BIGINT, born DATE, _source_file VARCHAR", nil, nil)
+	}
+}
+
 func TestJSONLines(t *testing.T) {
 	t.Parallel()
 	p := newProject(t)

@@ -62,7 +62,7 @@ func makePlan(ctx context.Context, e Execer, f scan.Files) (*plan, error) {
 	if err := p.nameTypes(ctx, e); err != nil {
 		return nil, err
 	}
-	if f.Format != scan.Parquet {
+	if f.Format != scan.Parquet && len(p.files) > 0 {
 		if err := p.refine(ctx, e); err != nil {
 			return nil, of(p.files, err)
 		}

@@ -21,7 +21,7 @@ func pastStart() time.Time { return time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC) 
 
 // preparePast makes a file of rows with times, and a warehouse that has loaded it.
 func preparePast(ctx context.Context, dir string, rows int64) (err error) {
-	data, err := bareDB(ctx, "", fmt.Sprintf(`COPY (SELECT *, TIMESTAMPTZ '2026-03-01 00:00:00+00' + to_microseconds((row_number() OVER () - 1) * %d // %d) AS l_at
+	data, err := bareDB(ctx, "", fmt.Sprintf(`COPY (SELECT *, TIMESTAMPTZ '2026-03-01 00:00:00+00' + to_microseconds(((row_number() OVER () - 1)::HUGEINT * %d // %d)::BIGINT) AS l_at
 		FROM read_parquet('%s/all.parquet')) TO '%s/past.csv' (HEADER)`, (pastDays*24*time.Hour).Microseconds(), rows, dir, dir))
 	if err != nil {
 		return err

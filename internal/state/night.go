@@ -28,7 +28,7 @@ func nightTables(engine string) []string {
 		`ALTER TABLE _elt.run ADD COLUMN IF NOT EXISTS retry_of text`,
 		`ALTER TABLE _elt.run ADD COLUMN IF NOT EXISTS spec text`,
 		`ALTER TABLE _elt.slot ADD COLUMN IF NOT EXISTS spec text`,
-		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS key_hash text`,
+		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS key_hash ` + uncompressed(engine),
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS key_json text`,
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS action text`,
 		`ALTER TABLE _elt.attempt ADD COLUMN IF NOT EXISTS payload text`,

@@ -23,7 +23,7 @@ func migrations(engine string) [][]string {
 	first = append(first, runTables()...)
 	first = append(first, loadTables()...)
 	first = append(first, relationTables()...)
-	first = append(first, activateTables()...)
+	first = append(first, activateTables(engine)...)
 	if engine == "postgres" {
 		first = append(first,
 			`CREATE INDEX IF NOT EXISTS ledger_key ON _elt.ledger (project, target, sync, target_fp, key_hash)`,
@@ -118,8 +118,10 @@ func relationTables() []string {
 
 // activateTables: rows are keyed by project, target, sync and the fingerprint of
 // the destination's account and object, so that a sync pointed at another
-// account never uses the ledger of the first.
-func activateTables() []string {
+// account never uses the ledger of the first. An intent is there while its row is
+// on the way: nothing of it is worth a compression.
+func activateTables(engine string) []string {
+	raw := uncompressed(engine)
 	const key = `project text NOT NULL, target text NOT NULL, sync text NOT NULL, target_fp text NOT NULL, `
 	return []string{
 		`CREATE TABLE IF NOT EXISTS _elt.sync_target (` + key + `
@@ -129,12 +131,12 @@ func activateTables() []string {
 			key_hash text NOT NULL, key_json text NOT NULL, dest_id text, acked_hash text NOT NULL, stable_hash text,
 			acked_at timestamp with time zone NOT NULL, acked_run text, ownership text NOT NULL, status text NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS _elt.intent (` + key + `
-			op_id text NOT NULL, run_id text NOT NULL, lease_epoch bigint NOT NULL,
-			key_hash text NOT NULL, key_json text NOT NULL, action text NOT NULL, payload text NOT NULL,
-			payload_hash text NOT NULL, stable_hash text, state text NOT NULL,
+			op_id ` + raw + ` NOT NULL, run_id text NOT NULL, lease_epoch bigint NOT NULL,
+			key_hash ` + raw + ` NOT NULL, key_json ` + raw + ` NOT NULL, action text NOT NULL, payload ` + raw + ` NOT NULL,
+			payload_hash ` + raw + ` NOT NULL, stable_hash ` + raw + `, state text NOT NULL,
 			prepared_at timestamp with time zone NOT NULL, settled_at timestamp with time zone)`,
 		`CREATE TABLE IF NOT EXISTS _elt.attempt (` + key + `
-			op_id text NOT NULL, run_id text NOT NULL, attempts bigint NOT NULL, status text NOT NULL,
+			op_id ` + raw + ` NOT NULL, run_id text NOT NULL, attempts bigint NOT NULL, status text NOT NULL,
 			code text, message text, recorded_at timestamp with time zone NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS _elt.sync_quarantine (` + key + `
 			key_hash text NOT NULL, key_json text NOT NULL, payload text, payload_hash text NOT NULL,
@@ -144,4 +146,13 @@ func activateTables() []string {
 			planned bigint, acked bigint, created bigint, rejected bigint, unknown bigint, deferred bigint,
 			started_at timestamp with time zone, ended_at timestamp with time zone, status text NOT NULL)`,
 	}
+}
+
+// uncompressed is the type of a text that DuckDB need not try to compress, a hash:
+// looking for a way costs it more than writing, and hardly one is found.
+func uncompressed(engine string) string {
+	if engine == "duckdb" {
+		return "text USING COMPRESSION uncompressed"
+	}
+	return "text"
 }

@@ -34,7 +34,7 @@ func (s *sender) batch(ctx context.Context, list []row) []settled {
 			pending = append(pending, f.look(ctx, unknown)...)
 		}
 	}
-	s.judge(f.results)
+	s.judge(f.rows, f.results)
 	return f.results
 }
 
@@ -109,6 +109,7 @@ func (f *flight) note(ctx context.Context, at []int, outcomes []Outcome) (again 
 // earlier run sent it, that run's try counts too where the refusal is none of the
 // operation: it may still be under way, or nobody was asked.
 func (f *flight) take(r *settled, o Outcome) (again bool) {
+	code, message := r.code, r.message
 	r.code, r.message = o.Code, o.Message
 	switch o.Status {
 	case Acked:
@@ -121,8 +122,11 @@ func (f *flight) take(r *settled, o Outcome) (again bool) {
 		r.status, r.local = Rejected, o.Local
 	case Retry:
 		r.status = statusDeferred
-		if r.doubt {
+		if r.doubt { // for the reason of the try that may have happened
 			r.status = Unknown
+			if message != "" {
+				r.code, r.message = code, message
+			}
 		}
 		return true
 	default:
@@ -143,7 +147,7 @@ func (s *sender) call(ctx context.Context, changes []Change) ([]Outcome, error) 
 	case err == nil:
 		return correlate(changes, answers), nil
 	case errors.As(err, &barred):
-		s.bar(err)
+		s.bar(err, changes)
 		_, after := retry.Of(err)
 		return each(changes, Outcome{Status: Retry, Code: barred.Code, Message: err.Error(), After: after}), nil
 	case errors.As(err, &refused):

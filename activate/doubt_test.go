@@ -61,6 +61,27 @@ func TestAConflictOfYesterdayIsARefusal(t *testing.T) {
 	})
 }
 
+// Of a row that may be there it is told why nobody knows, not that a later try was
+// put off.
+func TestADoubtKeepsItsReason(t *testing.T) {
+	warehousetest.Each(t, func(t *testing.T, db *warehouse.DB) {
+		w := newWorld(t, db, activate.ModeUpsert, 10)
+		w.model(map[int]string{1: "a"})
+		w.dest.Fault = func(call int, _ activate.Batch) activatetest.Fault {
+			if call == 1 {
+				return activatetest.LoseReply
+			}
+			return activatetest.RefuseAll
+		}
+		if r := w.mustRun(); r.Unknown != 1 {
+			t.Errorf("%+v, want one unknown", r)
+		}
+		if n := w.one(`SELECT count(*) FROM _elt.attempt WHERE status = 'unknown' AND attempts > 1 AND message = 'connection reset'`); n != 1 {
+			t.Errorf("%d attempts tell of the connection, want one", n)
+		}
+	})
+}
+
 // A service that knows its operations settles what an earlier run may have done by
 // refusing the same operation.
 func TestARefusalSettlesTheOperationOfTheRunBefore(t *testing.T) {

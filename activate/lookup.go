@@ -244,7 +244,7 @@ func (s *sender) find(ctx context.Context, changes []Change) (list []Outcome, ok
 		case err == nil:
 			return correlate(changes, outcomes), true
 		case errors.As(err, &barred):
-			s.bar(err)
+			s.bar(err, changes)
 		}
 		if after > 0 {
 			if err := s.account.asked(ctx, after); err != nil {

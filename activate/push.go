@@ -33,6 +33,10 @@ type Options struct {
 	Zone *time.Location
 	// Sleep waits before calls; nil: a timer. Tests replace it.
 	Sleep func(ctx context.Context, d time.Duration) error
+	// Mask hides in what the destination said of a call what only the warehouse may
+	// hold of its rows, since many quote what they refuse: the Problem of the Result and
+	// Barred are told outside. nil: nothing is hidden.
+	Mask func(said string, of []Change) string
 	// Progress is called with the rows dealt with so far; nil: nobody listens.
 	Progress func(rows int64)
 }
@@ -52,6 +56,9 @@ func (o Options) defaults() Options {
 	}
 	if o.Sleep == nil {
 		o.Sleep = o.sleep
+	}
+	if o.Mask == nil {
+		o.Mask = func(said string, _ []Change) string { return said }
 	}
 	if o.Progress == nil {
 		o.Progress = func(int64) {}

@@ -157,15 +157,27 @@ func (s *sender) stop(problem string) {
 	}
 }
 
-// bar ends sending because no row of this sync can be sent.
-func (s *sender) bar(err error) {
-	s.stop(err.Error())
+// bar ends sending because no row of this sync can be sent, as a call with changes
+// has shown.
+func (s *sender) bar(err error, changes []Change) {
+	masked := &masked{text: s.opts.Mask(err.Error(), changes), err: err}
+	s.stop(masked.text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.barred == nil {
-		s.barred = err
+		s.barred = masked
 	}
 }
+
+// masked is an error whose text may be told anywhere.
+type masked struct {
+	text string
+	err  error
+}
+
+func (e *masked) Error() string { return e.text }
+
+func (e *masked) Unwrap() error { return e.err }
 
 // stopped reports whether sending should end.
 func (s *sender) stopped(ctx context.Context) bool {
@@ -195,8 +207,8 @@ func (s *sender) count(acked, rejected int64) {
 	}
 }
 
-// judge decides after a batch whether the destination is there at all.
-func (s *sender) judge(done []settled) {
+// judge decides after a batch of rows whether the destination is there at all.
+func (s *sender) judge(rows []row, done []settled) {
 	tried, answered := false, false
 	for _, d := range done {
 		tried = tried || d.attempts > 0
@@ -211,6 +223,10 @@ func (s *sender) judge(done []settled) {
 		s.barren = 0
 	}
 	if s.barren >= patience && s.problem == "" {
-		s.problem = "the destination does not answer: " + done[len(done)-1].message
+		changes := make([]Change, len(rows))
+		for i, r := range rows {
+			changes[i] = r.change
+		}
+		s.problem = "the destination does not answer: " + s.opts.Mask(done[len(done)-1].message, changes)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // What a destination quotes of a personal column is masked where it refuses a row,
 // and where nobody knows what became of it.
 func TestQuotedPersonalValuesAreMasked(t *testing.T) {
-	for _, status := range []int{422, 500, 429} {
+	for _, status := range []int{422, 403, 500, 429} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			p := newPushed(t, "duckdb")
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -157,6 +157,17 @@ func (p *Pipeline) MaskSaid(s *project.Sync, said string, rows ...string) string
 	return said
 }
 
+// masker hides in what the destination of a sync says of a call the values of its
+// rows that may be personal.
+func (p *Pipeline) masker(s *project.Sync) func(said string, of []activate.Change) string {
+	return func(said string, of []activate.Change) string {
+		for _, c := range of {
+			said = p.MaskSaid(s, said, string(c.Key), string(c.Fields))
+		}
+		return said
+	}
+}
+
 // MaskPushed hides what may be personal in a key or a payload of a sync, an
 // object under the destination's names.
 func (p *Pipeline) MaskPushed(s *project.Sync, object string) string {

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"time"
 	_ "time/tzdata" // zones also where the machine has none
@@ -12,6 +14,7 @@ import (
 )
 
 func main() {
+	log.SetOutput(io.Discard) // net/http notes there what a server sends unasked; what matters comes as an error
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, wrap: failpoint(os.LookupEnv),
 		backoff: retry.Backoff{Base: time.Second, Max: time.Minute}}
 	os.Exit(a.main(context.Background(), os.Args[1:]))

@@ -199,7 +199,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Reply, error) {
 	// Without GetBody, and so without a second try of net/http's own, which takes
 	// the presence of an Idempotency-Key for leave to send twice.
 	var body io.Reader
-	if r.Body != nil {
+	if len(r.Body) > 0 { // an empty reader would be sent in chunks
 		body = io.NopCloser(bytes.NewReader(r.Body))
 	}
 	req, err := http.NewRequestWithContext(limited, r.Method, r.URL, body)

@@ -22,6 +22,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,6 +202,21 @@ func TestStaleConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A call without a body says that it has none, as monitors expect it.
+func TestNoBodyHasALength(t *testing.T) {
+	var length []int64
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { length = append(length, r.ContentLength) }))
+	defer srv.Close()
+	for _, body := range [][]byte{nil, {}, []byte("x")} {
+		if _, err := client(t, httpx.Options{}).Do(t.Context(), httpx.Request{Method: "POST", URL: srv.URL, Body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(length, []int64{0, 0, 1}) {
+		t.Errorf("the lengths are %v", length)
 	}
 }
 

@@ -7,6 +7,7 @@ package schedule
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -27,6 +28,17 @@ type Schedule struct {
 	domText, dowText              string        // as written, in numbers where there is no star
 	anyDOM, anyDOW                bool          // the field begins with a star
 	hourly                        bool          // every hour: real time counts
+}
+
+// plain is what the parser says, without the name of what it fell over in its own code.
+func plain(err error) error {
+	text := err.Error()
+	if i := strings.LastIndex(text, `strconv.`); i >= 0 {
+		if quoted := regexp.MustCompile(`parsing ("[^"]*")`).FindStringSubmatch(text); quoted != nil {
+			return fmt.Errorf("%s is no number", quoted[1])
+		}
+	}
+	return errors.New(text)
 }
 
 // starBit is how the parser marks a field of a bare star.
@@ -65,7 +77,7 @@ func Parse(spec string) (s Schedule, err error) {
 	}
 	parsed, err := cron.ParseStandard(strings.Join(fields, " "))
 	if err != nil {
-		return Schedule{}, fmt.Errorf("%q: %w", spec, err)
+		return Schedule{}, fmt.Errorf("%q is no schedule: %w", spec, plain(err))
 	}
 	bits, ok := parsed.(*cron.SpecSchedule)
 	if !ok || len(fields) != 5 {

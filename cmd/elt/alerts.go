@@ -138,7 +138,7 @@ func (a *app) tellNotStarted(ctx context.Context, job string, failure error) {
 	if err == nil && len(readers) > 0 {
 		now := time.Now()
 		p := &alert.Problem{State: alert.Failed, Title: "could not start: " + headline(a.redact(failure.Error())), Error: failure.Error(), Next: nextOf(prj, job, now),
-			Commands: []string{typed("elt doctor", target), typed("elt run --job "+job, target)}, Owner: prj.Jobs[job].Owner, Runbook: prj.Jobs[job].Runbook,
+			Commands: []string{target.Command("elt doctor"), target.Command("elt run --job " + job)}, Owner: prj.Jobs[job].Owner, Runbook: prj.Jobs[job].Runbook,
 			Readers: fmt.Sprintf("all tables stand as the run before left them (exit %d)", exit)}
 		var outcomes []alert.Outcome
 		outcomes, err = a.teller(prj, target, readers, alert.Where{Job: job}).Tell(ctx, a.startBook(prj, target),

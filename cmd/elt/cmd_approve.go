@@ -17,6 +17,7 @@ import (
 
 	"elt/activate"
 	"elt/internal/pipeline"
+	"elt/internal/project"
 	"elt/internal/report"
 	"elt/internal/state"
 	"elt/scheduler"
@@ -68,7 +69,7 @@ func (a *app) approve(ctx context.Context, id string, names []string, f approveF
 	if err := a.printHeld(p, held); err != nil {
 		return err
 	}
-	if err := changed(held); err != nil {
+	if err := changed(held, s.target); err != nil {
 		return err
 	}
 	if !f.yes && !agreed(a.in, a.err) {
@@ -163,12 +164,12 @@ func counted(o activate.Outline) string {
 }
 
 // changed refuses plans that are not those that were held.
-func changed(held []pipeline.HeldSync) error {
+func changed(held []pipeline.HeldSync, target *project.Target) error {
 	var errs []error
 	for _, h := range held {
 		if h.Changed {
-			errs = append(errs, fmt.Errorf("the plan of %s is not the one that run %s held: then %s; now %s\n     nothing was pushed; the next run judges it anew: elt run sync:%s",
-				h.Sync.Name, h.Hold.RunID, counted(h.Then), counted(h.Now.Outline), h.Sync.Name))
+			errs = append(errs, fmt.Errorf("the plan of %s is not the one that run %s held: then %s; now %s\n     nothing was pushed; the next run judges it anew: %s",
+				h.Sync.Name, h.Hold.RunID, counted(h.Then), counted(h.Now.Outline), target.Command("elt run sync:"+h.Sync.Name)))
 		}
 	}
 	if len(errs) == 0 {
@@ -215,7 +216,7 @@ func (a *app) printHolds(ctx context.Context, s *session) error {
 			continue
 		}
 		seen[h.Sync] = len(table)
-		table = append(table, []any{h.Sync, since, h.Reason, "elt approve " + h.RunID})
+		table = append(table, []any{h.Sync, since, h.Reason, s.target.Command("elt approve " + h.RunID)})
 	}
 	if len(table) == 0 {
 		return nil

@@ -65,9 +65,9 @@ func (a *app) explain(ctx context.Context, s *session, name, key string, f expla
 		maskExplained(p, sync, &x)
 	}
 	if a.flags.JSON {
-		return a.explainJSON(sync, x, verdict(x, sync, settles(p, sync, x)), mask)
+		return a.explainJSON(sync, x, verdict(x, sync, p.Target, settles(p, sync, x)), mask)
 	}
-	a.explainText(s, sync, x, verdict(x, sync, settles(p, sync, x)), mask)
+	a.explainText(s, sync, x, verdict(x, sync, p.Target, settles(p, sync, x)), mask)
 	return nil
 }
 
@@ -82,7 +82,7 @@ func settles(p *pipeline.Pipeline, sync *project.Sync, x pipeline.Explained) boo
 }
 
 // verdict says in words what a class of a plan means for a key.
-func verdict(x pipeline.Explained, sync *project.Sync, settles bool) string {
+func verdict(x pipeline.Explained, sync *project.Sync, target *project.Target, settles bool) string {
 	switch x.Class {
 	case "null_key":
 		return "NULL in the key: not sent"
@@ -91,10 +91,10 @@ func verdict(x pipeline.Explained, sync *project.Sync, settles bool) string {
 	case "unchanged":
 		return "unchanged: the destination acknowledged what the model has now"
 	case "rejected":
-		return "refused: not sent again before its payload changes, or elt quarantine " + sync.Name + " --release"
+		return "refused: not sent again before its payload changes, or " + target.Command("elt quarantine "+sync.Name+" --release")
 	case "unknown":
 		if !settles {
-			return "the outcome of the last try is not known: say whether it is there with elt quarantine resolve " + sync.Name + " KEY --sent or --not-sent"
+			return "the outcome of the last try is not known: say whether it is there with " + target.Command("elt quarantine resolve "+sync.Name+" KEY --sent|--not-sent")
 		}
 		return "the outcome of the last try is not known: the next run settles it"
 	case "add":
@@ -167,7 +167,7 @@ func (a *app) explainText(s *session, sync *project.Sync, x pipeline.Explained, 
 		line("  %s: %s with this %s, loaded %s%s (load %s)", r.Table, report.Several(int(r.Rows), "row"), r.Column, at(r.LoadedAt), by, r.LoadID)
 	}
 	if len(x.Sources) == 0 {
-		line("  no row of a source has the key as it is")
+		line("  no row of a source has the key, as it is, any more")
 	}
 	for _, table := range x.Lost {
 		line("  %s is read too, but the key does not lead to its rows", table)

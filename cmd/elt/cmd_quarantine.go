@@ -148,7 +148,7 @@ func (a *app) notSent(ctx context.Context, s *session, sync *project.Sync, f qua
 		what := "; the next run finds out"
 		switch ok, until := settles(r.Action, r.At); {
 		case !ok:
-			what = "; say so: elt quarantine resolve " + sync.Name + " KEY --sent or --not-sent"
+			what = "; say so: " + s.target.Command("elt quarantine resolve "+sync.Name+" KEY --sent|--not-sent")
 		case !until.IsZero():
 			what += ", if it comes by " + until.In(s.project.Timezone).Format("2006-01-02 15:04")
 		}

@@ -69,7 +69,7 @@ func (w *watch) late(ctx context.Context, s *session) ([]alert.Observation, erro
 	}
 	o := alert.Observation{Subject: jobSubject + j.Name, At: w.endedAt}
 	p := &alert.Problem{State: alert.Stale, Run: w.run, Owner: j.Owner, Runbook: j.Runbook,
-		Next: nextOf(s.project, j.Name, w.endedAt), Commands: []string{typed("elt runs", s.target), "elt logs " + w.run}}
+		Next: nextOf(s.project, j.Name, w.endedAt), Commands: []string{s.target.Command("elt runs"), "elt logs " + w.run}}
 	if w.end.Reason != "" {
 		p.State, p.Title, o.Problem = alert.Failed, w.end.Reason, p
 		return []alert.Observation{o}, nil

@@ -22,7 +22,7 @@ const (
 	exitLocked      = 5   // another process owns the warehouse
 	exitFailed      = 1   // a step failed
 	exitCheck       = 3   // a check failed or data is stale
-	exitUnfinished  = 4   // held, rejected over its guard, deferred
+	exitUnfinished  = 4   // held, deferred, unknown, rejected over its guard or altogether
 	exitTryAgain    = 75  // the outcome of a commit is unknown, or everything that failed may pass by itself
 	exitOK          = 0   // done, warnings included
 	exitInterrupted = 130 // a signal
@@ -137,7 +137,7 @@ func forgiven(list string) (map[int]bool, error) {
 func exitHelp(codes ...int) string {
 	text := map[int]string{
 		exitOK: "done, warnings included", exitFailed: "failed", exitUsage: "usage or project error, nothing touched",
-		exitCheck: "a check failed or data is stale; the old data stands", exitUnfinished: "unfinished: held, deferred, or rejected over its guard",
+		exitCheck: "a check failed or data is stale; the old data stands", exitUnfinished: "unfinished: held, deferred, of unknown outcome, or rejected over its guard or altogether",
 		exitLocked: "another process owns the warehouse", exitTryAgain: "try again later: a source or the warehouse cannot be reached or is busy, and nothing else failed", exitChange: "something would change (--exit-code)",
 		exitInterrupted: "interrupted",
 	}

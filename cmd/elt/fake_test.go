@@ -18,7 +18,7 @@ func TestFakeStandsInForHTTP(t *testing.T) {
 	p.fake("faults: {silent: 100%}")
 	p.tells(4, "unknown")
 	p.fake("faults: {reject: 100%}")
-	p.tells(0, "3 rejected", "the stand-in refuses this row")
+	p.tells(4, "3 rejected", "none of 3 rows was accepted", "the stand-in refuses this row")
 	p.fake("faults: {revoked: 100%}")
 	p.people("1,Ada L.\n2,Bob\n3,Cid\n")
 	p.tells(1, "401 Unauthorized", "the token has been revoked")

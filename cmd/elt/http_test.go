@@ -145,7 +145,7 @@ func TestWhatAServiceQuotesIsMasked(t *testing.T) {
 	marked := strings.Replace(string(text), "key: id}}}", "key: id, pii: {name: name}}}}", 1)
 	p.write("elt.yaml", strings.Replace(marked, "name: name}\n", "name: {column: name, allow_pii: true}}\n", 1))
 	p.people("1,Grace Hopper\n2,Hopper\n")
-	p.tells(0, "2 rejected", "cannot take")
+	p.tells(4, "2 rejected", "cannot take")
 	for _, args := range [][]string{{"quarantine", "people"}, {"explain", "people", "2"}, {"explain", "people", "2", "--json"}, {"logs"}} {
 		var stderr bytes.Buffer
 		code, out := elt(t, p.dir, p.addr, &stderr, nil, args...)

@@ -29,7 +29,7 @@ func (s *session) notThere(ctx context.Context, name string, t warehouse.Table, 
 			if n.Kind != "model" {
 				what, selector = "loaded", n.Name
 			}
-			return fmt.Errorf("%s is not %s yet on target %s; make it: elt run %s", n.Name, what, s.target.Name, selector)
+			return fmt.Errorf("%s is not %s yet on target %s; make it: %s", n.Name, what, s.target.Name, s.target.Command("elt run "+selector))
 		}
 		known = append(known, n.Name)
 	}

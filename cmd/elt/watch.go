@@ -142,11 +142,11 @@ func (w *watch) problem(s *session, st event.Step, findings []state.Finding, fre
 	p.Commands = append(p.Commands, "elt logs "+w.run)
 	for _, warning := range st.Result.Warnings {
 		if strings.HasPrefix(warning.Hint, "elt ") && !strings.Contains(warning.Hint, ",") {
-			p.Commands = append(p.Commands, typed(warning.Hint, s.target))
+			p.Commands = append(p.Commands, warning.Hint)
 		}
 	}
 	if st.Status == event.Failed || st.Status == event.CheckFailed {
-		p.Commands = append(p.Commands, typed("elt retry "+w.run, s.target))
+		p.Commands = append(p.Commands, s.target.Command("elt retry "+w.run))
 	}
 	p.Commands = slices.Compact(p.Commands)
 	switch st.Status {
@@ -161,7 +161,7 @@ func (w *watch) problem(s *session, st event.Step, findings []state.Finding, fre
 		}
 	case event.Unfinished:
 		p.State, p.Causes, p.Title = alert.Held, nil, unfinished(st)
-		p.Next = "the next run sends the rest" + strings.TrimPrefix(p.Next, "the next run tries again")
+		p.Next = restOf(st) + strings.TrimPrefix(p.Next, "the next run tries again")
 	case event.Held:
 		p.State, p.Causes, p.Title = alert.Held, nil, unfinished(st)
 		p.Next = "nothing is sent until a plan is within the guards or this one is approved"
@@ -184,7 +184,9 @@ func withoutOwn(samples []string) []string {
 func unfinished(st event.Step) string {
 	var texts []string
 	for _, w := range st.Result.Warnings {
-		texts = append(texts, w.Text)
+		if w.Cause { // others stand also when it has recovered
+			texts = append(texts, w.Text)
+		}
 	}
 	for _, c := range st.Result.Counts {
 		if c.Label == "deferred" || c.Label == "unknown" {
@@ -192,6 +194,17 @@ func unfinished(st event.Step) string {
 		}
 	}
 	return headline(strings.Join(texts, ", "))
+}
+
+// restOf is what the next run does about what a sync left undone: refused rows are
+// not sent again as they are.
+func restOf(st event.Step) string {
+	for _, c := range st.Result.Counts {
+		if c.Label == "deferred" || c.Label == "unknown" {
+			return "the next run sends the rest"
+		}
+	}
+	return "the next run sends rows that have changed, or that elt quarantine --release lets go"
 }
 
 // blockedBy are the steps that wait for one, through any number of others.
@@ -267,7 +280,7 @@ func (w *watch) ages(s *session, fresh []state.Freshness) []alert.Observation {
 		if v := verdicts[f.Relation]; stale[f.Relation] {
 			o.Problem = &alert.Problem{State: alert.Stale, Run: w.run, Title: fmt.Sprintf("%s, expected %s", v.Observed, v.Expected),
 				Readers: s.stillSee(event.Step{Name: f.Relation, Kind: pipeline.Model}, fresh), Under: w.staleUnder(s, f.Relation, stale),
-				Next: nextOf(s.project, w.job, w.endedAt), Owner: s.ownerOf(event.Step{Name: f.Relation, Kind: s.kindOf(f.Relation)}), Commands: []string{typed("elt status", s.target)}}
+				Next: nextOf(s.project, w.job, w.endedAt), Owner: s.ownerOf(event.Step{Name: f.Relation, Kind: s.kindOf(f.Relation)}), Commands: []string{s.target.Command("elt status")}}
 		}
 		seen = append(seen, o)
 	}
@@ -333,14 +346,6 @@ func nextOf(prj *project.Project, job string, now time.Time) string {
 		return "the next run tries again"
 	}
 	return fmt.Sprintf("the next run tries again: job %s, %s", of, next.Format("Mon 2 Jan 15:04 MST"))
-}
-
-// typed is a command as it is typed for a target.
-func typed(command string, target *project.Target) string {
-	if target.Name == project.DefaultTarget {
-		return command
-	}
-	return command + " --target " + target.Name
 }
 
 // headline is the first line of a text, at a length that fits a title.

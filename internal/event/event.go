@@ -20,7 +20,7 @@ const (
 	CheckFailed Status = "check"       // a check of severity error failed; the old data stands
 	Blocked     Status = "blocked"     // something upstream did not end well
 	Skipped     Status = "skipped"     // not wanted in this run
-	Unfinished  Status = "unfinished"  // deferred, or rejected over its guard
+	Unfinished  Status = "unfinished"  // deferred, unknown, or rejected over its guard or altogether
 	Held        Status = "held"        // a guard tripped: nothing was sent, and somebody has to approve it
 	Interrupted Status = "interrupted" // cancelled
 )
@@ -44,6 +44,7 @@ type Warning struct {
 	Detail  string `json:"detail,omitempty"` // the first case of it
 	Hint    string `json:"hint,omitempty"`   // the command to type
 	Error   bool   `json:"error,omitempty"`  // of severity error
+	Cause   bool   `json:"cause,omitempty"`  // it is why the step is held or unfinished
 }
 
 // Event is one thing that happened. Exactly one of the pointers is set.

@@ -54,7 +54,7 @@ func (p *Pipeline) backfillModel(ctx context.Context, m *transform.Model) (res e
 	if err != nil {
 		return res, err
 	}
-	tell(&res, findings)
+	p.tell(&res, findings)
 	if failed(findings) {
 		res.Status = event.CheckFailed
 	}

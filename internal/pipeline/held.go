@@ -14,30 +14,27 @@ func (p *Pipeline) heldBack(s *project.Sync, r activate.Result) event.Result {
 	res := event.Result{Status: event.Held, Counts: []event.Count{{Label: "read", N: r.Read}, {Label: "unchanged", N: r.Unchanged},
 		{Label: "deferred", N: r.Deferred + r.Gone.Deferred}}}
 	for _, t := range r.Held {
-		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: "held by " + t.String()})
+		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: "held by " + t.String(), Cause: true})
 	}
 	if n := len(res.Warnings); n > 0 {
 		res.Warnings[n-1].Detail = "nothing was sent: " + s.To + " stays as it was, until a plan is within the guards or this one is approved"
-		res.Warnings[n-1].Hint = "elt approve " + p.RunID
+		res.Warnings[n-1].Hint = p.Target.Command("elt approve " + p.RunID)
 	}
 	return res
 }
 
 // toldOfGone are the warnings about keys that the model does not have any more.
-func toldOfGone(s *project.Sync, r activate.Result) []event.Warning {
+func (p *Pipeline) toldOfGone(s *project.Sync, r activate.Result) []event.Warning {
 	var list []event.Warning
-	add := func(n int64, text string) {
-		if n > 0 {
-			list = append(list, event.Warning{Subject: s.Name, Text: several(n, "row") + text})
-		}
-	}
 	if r.Gone.Deferred > 0 && r.Problem == "" {
-		add(r.Gone.Deferred, " to delete: they wait until every row of the model is there")
+		list = append(list, event.Warning{Subject: s.Name, Text: several(r.Gone.Deferred, "row") + " to delete: they wait until every row of the model is there", Cause: true})
 	}
-	add(r.Gone.Settled, " that the model has no more, of unknown outcome, is there: the next run deletes what is")
+	if r.Gone.Settled > 0 {
+		list = append(list, event.Warning{Subject: s.Name, Text: several(r.Gone.Settled, "row") + " that the model has no more, of unknown outcome, is there: the next run deletes what is"})
+	}
 	if r.Gone.Left > 0 {
 		list = append(list, event.Warning{Subject: s.Name, Text: several(r.Gone.Left, "row") + " that the model has no more may be there: its last outcome is not known, and mode " + s.Mode + " sends nothing for it",
-			Hint: "elt quarantine " + s.Name})
+			Hint: p.Target.Command("elt quarantine " + s.Name)})
 	}
 	return list
 }

@@ -45,7 +45,7 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	}
 	defer func() { err = errors.Join(err, conn.Destination.Close()) }()
 	done, err = plan.Push(ctx, conn, activate.Options{
-		Progress: p.progress(Sync, s.Name), Drain: p.drain, Accounts: &p.accounts, Zone: p.Project.Timezone,
+		Progress: p.progress(Sync, s.Name), Mask: p.masker(s), Drain: p.drain, Accounts: &p.accounts, Zone: p.Project.Timezone,
 	})
 	if err != nil {
 		return res, err
@@ -62,7 +62,7 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if done.Barred != nil {
 		done.Problem = "" // it is the step's error
 	}
-	res = told(s, p.maskKeys(s, done), invalid)
+	res = p.told(s, p.maskKeys(s, done), invalid)
 	doubts, err := p.doubts(ctx, s, done)
 	if err != nil {
 		return res, err
@@ -203,7 +203,7 @@ func (p *Pipeline) account(c *project.Connection) string {
 }
 
 // told is the result of a sync as a step reports it.
-func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) event.Result {
+func (p *Pipeline) told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) event.Result {
 	res := event.Result{Counts: []event.Count{{Label: "read", N: r.Read}, {Label: "unchanged", N: r.Unchanged}, {Label: "acked", N: r.Acked}}}
 	for _, c := range []event.Count{{Label: "new", N: r.New}, {Label: "deleted", N: r.Gone.Deleted}, {Label: "invalid", N: r.Invalid},
 		{Label: "rejected", N: r.Rejected + r.Gone.Rejected}, {Label: "unknown", N: r.Unknown + r.Gone.Unknown},
@@ -212,7 +212,7 @@ func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) ev
 			res.Counts = append(res.Counts, c)
 		}
 	}
-	look := "elt quarantine " + s.Name
+	look := p.Target.Command("elt quarantine " + s.Name)
 	for _, k := range invalid {
 		why := " not sent: other rows have the same key"
 		if k.NullKey {
@@ -228,17 +228,27 @@ func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) ev
 				break
 			}
 		}
+		if w.Cause = noneTaken(r); w.Cause {
+			w.Text = "none of " + several(rejected, "row") + " was accepted by the destination"
+			res.Status = event.Unfinished
+		}
 		res.Warnings = append(res.Warnings, w)
 	}
 	if r.Problem != "" {
-		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: r.Problem})
+		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: r.Problem, Cause: true})
 	}
-	res.Warnings = append(res.Warnings, toldOfGone(s, r)...)
+	res.Warnings = append(res.Warnings, p.toldOfGone(s, r)...)
 	res.Warnings = append(res.Warnings, toldOfTwins(s, r)...)
 	if r.Unknown+r.Deferred+r.Gone.Unknown+r.Gone.Deferred > 0 || r.Problem != "" {
 		res.Status = event.Unfinished
 	}
 	return res
+}
+
+// noneTaken reports whether the destination has refused all that there is: no row of
+// the sync is there, and something that all of them have in common is to blame.
+func noneTaken(r activate.Result) bool {
+	return r.Rejected > 0 && r.Acked+r.Unchanged+r.Unknown+r.Deferred+r.Gone.Planned == 0
 }
 
 // several counts things in English; noun is the singular.

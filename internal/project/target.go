@@ -35,6 +35,14 @@ func (p *Project) Target(name string) (*Target, error) {
 	return t, nil
 }
 
+// Command is a command as it is typed for this target.
+func (t *Target) Command(text string) string {
+	if t.Name == DefaultTarget {
+		return text
+	}
+	return text + " --target " + t.Name
+}
+
 func (l *loader) selected(name string) bool { return name == inherit(l.opts.Target, DefaultTarget) }
 
 // target decodes one target. What a target that is not selected refers to may

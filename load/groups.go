@@ -10,9 +10,9 @@ import (
 	"elt/window"
 )
 
-// worthIt is how many rows make a transaction of their own worth while: below,
-// most of its time goes into what every transaction costs.
-const worthIt = 250_000
+// worthIt is how many rows make a transaction of their own worth while. With fewer
+// than some 500,000 DuckDB writes them to its log first and then once more.
+const worthIt = 1_000_000
 
 // Groups puts windows that meet together, so that a transaction has about as many
 // rows as are worth one; a window with more is alone.

@@ -16,6 +16,7 @@ import (
 // columns, as lines of COPY in text format.
 type group struct {
 	action  activate.Action
+	oid     uint32 // of the table
 	columns []column
 	buf     []byte
 	rows    []line
@@ -111,7 +112,7 @@ func (e *encoder) group(a activate.Action) (*group, error) {
 		if err != nil {
 			return nil, err
 		}
-		g = &group{action: a, columns: columns}
+		g = &group{action: a, oid: e.shape.oid, columns: columns}
 		e.groups[id] = g
 		e.order = append(e.order, g)
 	}
@@ -137,8 +138,7 @@ func (g *group) add(change int, op string, list []member) (err error) {
 	g.buf = strconv.AppendInt(g.buf, int64(l.number), 10)
 	g.buf = append(g.buf, '\t')
 	if once(g.action) {
-		sum := sha256.Sum256([]byte(op))
-		g.buf = hex.AppendEncode(g.buf, sum[:16])
+		g.buf = hex.AppendEncode(g.buf, evidenceOf(op, g.oid))
 		g.buf = append(g.buf, '\t')
 	}
 	l.body = len(g.buf)
@@ -161,6 +161,13 @@ func (g *group) add(change int, op string, list []member) (err error) {
 	l.stop = len(g.buf)
 	g.rows = append(g.rows, l)
 	return nil
+}
+
+// evidenceOf is what an operation on the table with an oid leaves in elt_pushed: of
+// one that has been dropped and made again nothing is evidence.
+func evidenceOf(op string, oid uint32) []byte {
+	sum := sha256.Sum256(strconv.AppendUint([]byte(op+" "), uint64(oid), 10))
+	return sum[:16]
 }
 
 // lines reads the lines of rows, with their numbers or without.

@@ -20,7 +20,8 @@
 //
 // Changes that are made once, append and insert, leave their own operation in
 // elt_pushed too, in the same transaction as their row: sent again in whatever
-// batch, also by another process, they find it there and do nothing. Changes by
+// batch, also by another process, they find it there and do nothing, unless the
+// table has been dropped and made again since. Changes by
 // unique key, upsert, update and delete, are the same when they are made twice.
 // So sending again is safe for every change, and the replay class is idempotent.
 //

@@ -273,6 +273,23 @@ func TestARowThatIsRefusedHoldsNoOtherBack(t *testing.T) {
 	}
 }
 
+// What was done once to a table that has been dropped since was not done to the one
+// that was made in its place.
+func TestEvidenceIsOfOneTable(t *testing.T) {
+	t.Parallel()
+	const made = `CREATE TABLE things (id int PRIMARY KEY, v int)`
+	for _, a := range []activate.Action{activate.Create, activate.Append} {
+		w := newWorld(t, made)
+		for range 2 {
+			want(t, string(a), push(t, w.mustOpen(t, things), change(a, 1, `,"v":1`)), "acked new")
+		}
+		want(t, "table", w.read(t, `SELECT count(*) FROM things`), "1")
+		w.exec(t, `DROP TABLE things`, made)
+		want(t, string(a)+" after all", push(t, w.mustOpen(t, things), change(a, 1, `,"v":1`)), "acked new")
+		want(t, "the new table", w.read(t, `SELECT count(*) FROM things`), "1")
+	}
+}
+
 func TestKeysThatAreOneInTheTypeOfTheColumnAreBothRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, `CREATE TABLE things (id numeric PRIMARY KEY, v int)`)

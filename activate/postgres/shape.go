@@ -17,6 +17,7 @@ type shape struct {
 	table   warehouse.Table
 	user    string
 	kind    string // pg_class.relkind
+	oid     uint32 // another one when the table is dropped and made again
 	columns []column
 	unique  [][]string // columns of the unique indexes that ON CONFLICT can use
 	key     []string   // of the sync
@@ -37,7 +38,7 @@ type column struct {
 }
 
 const columnsQuery = `
-SELECT c.relkind::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), b.name::text, b.category::text, b.mod,
+SELECT c.relkind::text, c.oid, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), b.name::text, b.category::text, b.mod,
   coalesce(' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(co.collname), ''), a.attgenerated <> '', a.attidentity = 'a', k.folds,
   has_column_privilege(c.oid, a.attnum, 'SELECT'), has_column_privilege(c.oid, a.attnum, 'INSERT'), has_column_privilege(c.oid, a.attnum, 'UPDATE'),
   has_table_privilege(c.oid, 'DELETE')
@@ -80,7 +81,7 @@ func (d *destination) look(ctx context.Context, conn *pgx.Conn, mirror bool) (*s
 		var base, category string
 		var sel, ins, upd, del, folds bool
 		var mod int
-		err = row.Scan(&s.kind, &c.name, &c.typ, &base, &category, &mod, &c.collate, &c.generated, &c.always, &folds, &sel, &ins, &upd, &del)
+		err = row.Scan(&s.kind, &s.oid, &c.name, &c.typ, &base, &category, &mod, &c.collate, &c.generated, &c.always, &folds, &sel, &ins, &upd, &del)
 		c.limit = limitOf(base, mod)
 		if s.mirror && s.isKey(c.name) {
 			s.identify(&c, base, category, folds)

@@ -24,7 +24,7 @@ func (a *app) cmdResolve() *cobra.Command {
 			}
 			return a.resolve(cmd.Context(), args[0], args[1:], sent)
 		}}
-	cmd.Flags().BoolVar(&sent, "sent", false, "the last operation for the key is there: it is not sent again")
+	cmd.Flags().BoolVar(&sent, "sent", false, "the last operation for the key is there: nothing is sent for it before its row changes")
 	cmd.Flags().BoolVar(&notSent, "not-sent", false, "nothing of it is there: the next run sends what the model has then")
 	cmd.Flags().BoolVar(&all, "all", false, "all rows of the sync of which nobody knows; look at them first: elt quarantine SYNC")
 	return cmd

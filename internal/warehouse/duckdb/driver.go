@@ -256,11 +256,16 @@ func (d *Driver) Begin(ctx context.Context, readOnly bool) (warehouse.DriverTx, 
 		if readOnly {
 			q = "BEGIN TRANSACTION READ ONLY"
 		}
-		if _, err := exec(ctx, conn, q, nil); err != nil {
-			db.give(conn, isFatal(err))
-			return nil, err
+		// It takes no time, and one that is cut off may have begun all the same.
+		_, err = exec(context.WithoutCancel(ctx), conn, q, nil)
+		t := &tx{db: db, conn: conn}
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
 		}
-		return &tx{db: db, conn: conn}, nil
+		if t.note(err) != nil {
+			return nil, errors.Join(err, t.Rollback(ctx))
+		}
+		return t, nil
 	}
 }
 

@@ -62,8 +62,11 @@ func (f *flight) deliver(ctx context.Context, at []int) (again []int) {
 			}
 		}
 		if half := len(at) / 2; half > 0 {
+			said := f.s.opts.Mask(refused.Message, changes)
 			for _, n := range at { // told when sending stops before its half is sent
-				f.results[n].code, f.results[n].message = refused.Code, refused.Message
+				if r := &f.results[n]; !r.doubt || refused.InDoubt {
+					r.code, r.message = refused.Code, said
+				}
 			}
 			again = f.deliver(ctx, at[:half])
 			return append(again, f.deliver(ctx, at[half:])...)
@@ -149,22 +152,31 @@ func (s *sender) call(ctx context.Context, changes []Change) ([]Outcome, error) 
 	case errors.As(err, &barred):
 		s.bar(err, changes)
 		_, after := retry.Of(err)
-		return each(changes, Outcome{Status: Retry, Code: barred.Code, Message: err.Error(), After: after}), nil
+		return each(changes, Outcome{Status: Retry, Code: barred.Code, Message: s.said(err, changes), After: after}), nil
 	case errors.As(err, &refused):
 		return nil, err
 	}
-	return failed(changes, err), nil
+	return s.failed(changes, err), nil
 }
 
 // failed is the outcome of every change of a call that failed as a whole:
 // unknown, unless the error says that nothing was sent.
-func failed(changes []Change, err error) []Outcome {
+func (s *sender) failed(changes []Change, err error) []Outcome {
 	class, after := retry.Of(err)
-	o := Outcome{Status: Unknown, Code: "call_failed", Message: err.Error(), After: after}
+	o := Outcome{Status: Unknown, Code: "call_failed", Message: s.said(err, changes), After: after}
 	if class == retry.Transient {
 		o.Status = Retry
 	}
 	return each(changes, o)
+}
+
+// said is what an error says of a call, as it is kept for each of its rows: of
+// several, none may be told what it quotes of another.
+func (s *sender) said(err error, changes []Change) string {
+	if len(changes) == 1 {
+		return err.Error()
+	}
+	return s.opts.Mask(err.Error(), changes)
 }
 
 // each is o for every change.

@@ -173,6 +173,13 @@ func (p *Plan) guard(ctx context.Context, approved string) (bool, error) {
 	return true, p.hold(ctx)
 }
 
+// There is how many rows the sync has at the destination.
+func (p *Plan) There(ctx context.Context) (int64, error) {
+	o := Outline{Again: 1}
+	err := p.countThere(ctx, p.db, &o)
+	return o.There, err
+}
+
 // countThere counts the rows that the sync has at the destination, where some guard
 // may ask for it.
 func (p *Plan) countThere(ctx context.Context, q warehouse.Querier, o *Outline) error {

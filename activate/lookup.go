@@ -251,7 +251,7 @@ func (s *sender) find(ctx context.Context, changes []Change) (list []Outcome, ok
 				s.fail(ctx, err)
 			}
 		}
-		unknown.Code, unknown.Message = "lookup_failed", fmt.Sprintf("to look up what became of it: %v", err)
+		unknown.Code, unknown.Message = "lookup_failed", "to look up what became of it: "+s.said(err, changes)
 		if class != retry.Transient || !s.wait(ctx, try) {
 			break
 		}

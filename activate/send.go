@@ -217,16 +217,22 @@ func (s *sender) judge(rows []row, done []settled) {
 	if !tried {
 		return
 	}
+	if !s.silent(answered) {
+		return
+	}
+	changes := make([]Change, len(rows))
+	for i, r := range rows {
+		changes[i] = r.change
+	}
+	s.stop("the destination does not answer: " + s.opts.Mask(done[len(done)-1].message, changes))
+}
+
+// silent counts a batch, and reports whether too many have gone unanswered by now.
+func (s *sender) silent(answered bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.barren++; answered {
 		s.barren = 0
 	}
-	if s.barren >= patience && s.problem == "" {
-		changes := make([]Change, len(rows))
-		for i, r := range rows {
-			changes[i] = r.change
-		}
-		s.problem = "the destination does not answer: " + s.opts.Mask(done[len(done)-1].message, changes)
-	}
+	return s.barren >= patience && s.problem == ""
 }

@@ -67,7 +67,7 @@ type Result struct {
 	Twins     Twins     // keys that are one row there
 	Problem   string    // why sending stopped early; "" when it did not
 	// Barred is why the destination takes nothing of this sync, whatever its rows
-	// are; nil when it does. It is a [BarredError], and Problem has its text.
+	// are; nil when it does. It wraps a [BarredError], and Problem has its text.
 	Barred error
 	// Resume is when what stopped sending will be over; zero: nobody knows.
 	Resume time.Time

@@ -359,7 +359,7 @@ func TestWhatAnUnfinishedSyncTells(t *testing.T) {
 	t.Parallel()
 	s := &session{project: &project.Project{Owner: "team", Timezone: time.UTC, Syncs: map[string]*project.Sync{"crm": {To: "crm.contacts", Owner: "sales"}}}, target: &project.Target{Name: "prod"}}
 	w := &watch{run: "7f3a", endedAt: time.Now()}
-	for hint, want := range map[string]string{"": "the next run sends the rest", "elt approve 7f3a --target prod": "nothing is sent until a plan is within the guards or this one is approved"} {
+	for hint, want := range map[string]string{"": "the next run sends the rest", "elt approve 7f3a": "nothing is sent until a plan is within the guards or this one is approved"} {
 		st := event.Step{Kind: "sync", Name: "crm", Status: map[bool]event.Status{true: event.Unfinished, false: event.Held}[hint == ""], Result: event.Result{Counts: []event.Count{{Label: "deferred", N: 12000}},
 			Warnings: []event.Warning{{Text: "8% of the rows would be deleted, max_delete is 5%", Hint: hint, Cause: true}, {Text: "3 rows rejected"}}}}
 		p := w.problem(s, st, nil, nil)

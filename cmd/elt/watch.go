@@ -142,7 +142,7 @@ func (w *watch) problem(s *session, st event.Step, findings []state.Finding, fre
 	p.Commands = append(p.Commands, "elt logs "+w.run)
 	for _, warning := range st.Result.Warnings {
 		if strings.HasPrefix(warning.Hint, "elt ") && !strings.Contains(warning.Hint, ",") {
-			p.Commands = append(p.Commands, warning.Hint)
+			p.Commands = append(p.Commands, s.target.Command(warning.Hint))
 		}
 	}
 	if st.Status == event.Failed || st.Status == event.CheckFailed {
@@ -161,7 +161,7 @@ func (w *watch) problem(s *session, st event.Step, findings []state.Finding, fre
 		}
 	case event.Unfinished:
 		p.State, p.Causes, p.Title = alert.Held, nil, unfinished(st)
-		p.Next = restOf(st) + strings.TrimPrefix(p.Next, "the next run tries again")
+		p.Next = restOf(st, s.target) + strings.TrimPrefix(p.Next, "the next run tries again")
 	case event.Held:
 		p.State, p.Causes, p.Title = alert.Held, nil, unfinished(st)
 		p.Next = "nothing is sent until a plan is within the guards or this one is approved"
@@ -198,13 +198,13 @@ func unfinished(st event.Step) string {
 
 // restOf is what the next run does about what a sync left undone: refused rows are
 // not sent again as they are.
-func restOf(st event.Step) string {
+func restOf(st event.Step, target *project.Target) string {
 	for _, c := range st.Result.Counts {
 		if c.Label == "deferred" || c.Label == "unknown" {
 			return "the next run sends the rest"
 		}
 	}
-	return "the next run sends rows that have changed, or that elt quarantine --release lets go"
+	return "rows are sent again when they have changed, or after " + target.Command("elt quarantine "+st.Name+" --release")
 }
 
 // blockedBy are the steps that wait for one, through any number of others.

@@ -54,7 +54,7 @@ func (p *Pipeline) backfillModel(ctx context.Context, m *transform.Model) (res e
 	if err != nil {
 		return res, err
 	}
-	p.tell(&res, findings)
+	tell(&res, findings)
 	if failed(findings) {
 		res.Status = event.CheckFailed
 	}

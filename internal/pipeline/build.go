@@ -54,7 +54,7 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 			return res, err
 		}
 		res = event.Result{Status: event.CheckFailed}
-		p.tell(&res, findings)
+		tell(&res, findings)
 		if m.Materialized == transform.View {
 			res.Note = "view"
 			res.Warnings = append(res.Warnings, event.Warning{Subject: m.FullName(),
@@ -71,7 +71,7 @@ func (p *Pipeline) build(ctx context.Context, m *transform.Model, w window.Windo
 	if m.Materialized != transform.View {
 		res.Counts = []event.Count{{Label: "rows", N: built.Rows}}
 	}
-	p.tell(&res, findings)
+	tell(&res, findings)
 	res.Warnings = append(res.Warnings, late...)
 	for _, c := range built.Changes {
 		res.Warnings = append(res.Warnings, event.Warning{Subject: m.FullName(), Text: c})

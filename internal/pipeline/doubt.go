@@ -41,7 +41,7 @@ func (p *Pipeline) doubts(ctx context.Context, s *project.Sync, r activate.Resul
 	if n == 0 {
 		return nil, nil
 	}
-	w := event.Warning{Subject: s.Name, Text: several(n, "row") + " of unknown outcome: ", Hint: p.Target.Command("elt quarantine " + s.Name), Cause: true}
+	w := event.Warning{Subject: s.Name, Text: several(n, "row") + " of unknown outcome: ", Hint: "elt quarantine " + s.Name, Cause: true}
 	limits, now := p.settling(s), time.Now()
 	waiting := int64(0) // for somebody to say what became of them
 	ok, until := limits.Settles(activate.Create, now, now)
@@ -58,7 +58,7 @@ func (p *Pipeline) doubts(ctx context.Context, s *project.Sync, r activate.Resul
 	switch {
 	case waiting == n:
 		w.Text += "nothing more is sent for them until you say whether they are there"
-		w.Hint = p.Target.Command("elt quarantine resolve " + s.Name + " KEY --not-sent|--sent")
+		w.Hint = "elt quarantine resolve " + s.Name + " KEY --not-sent|--sent"
 	case waiting > 0:
 		w.Text += "nothing more is sent for " + several(waiting, "row") + " until you say whether they are there; of the others the next run finds out, within replay_window"
 	case !until.IsZero():

@@ -18,13 +18,13 @@ func (p *Pipeline) heldBack(s *project.Sync, r activate.Result) event.Result {
 	}
 	if n := len(res.Warnings); n > 0 {
 		res.Warnings[n-1].Detail = "nothing was sent: " + s.To + " stays as it was, until a plan is within the guards or this one is approved"
-		res.Warnings[n-1].Hint = p.Target.Command("elt approve " + p.RunID)
+		res.Warnings[n-1].Hint = "elt approve " + p.RunID
 	}
 	return res
 }
 
 // toldOfGone are the warnings about keys that the model does not have any more.
-func (p *Pipeline) toldOfGone(s *project.Sync, r activate.Result) []event.Warning {
+func toldOfGone(s *project.Sync, r activate.Result) []event.Warning {
 	var list []event.Warning
 	if r.Gone.Deferred > 0 && r.Problem == "" {
 		list = append(list, event.Warning{Subject: s.Name, Text: several(r.Gone.Deferred, "row") + " to delete: they wait until every row of the model is there", Cause: true})
@@ -34,7 +34,7 @@ func (p *Pipeline) toldOfGone(s *project.Sync, r activate.Result) []event.Warnin
 	}
 	if r.Gone.Left > 0 {
 		list = append(list, event.Warning{Subject: s.Name, Text: several(r.Gone.Left, "row") + " that the model has no more may be there: its last outcome is not known, and mode " + s.Mode + " sends nothing for it",
-			Hint: p.Target.Command("elt quarantine " + s.Name)})
+			Hint: "elt quarantine " + s.Name})
 	}
 	return list
 }

@@ -80,7 +80,7 @@ func (p *Pipeline) load(ctx context.Context, src *project.Source, st *project.St
 		return res, err
 	}
 	res = event.Result{Status: event.CheckFailed, Counts: []event.Count{{Label: "read", N: staged.Read()}, {Label: "published", N: 0}}}
-	l.tell(&res, findings)
+	tell(&res, findings)
 	return res, nil
 }
 
@@ -317,12 +317,12 @@ func (l *loading) result(findings []check.Finding) event.Result {
 	for _, f := range findings {
 		if f.Check == "quarantine" {
 			res.Warnings = append(res.Warnings, event.Warning{Subject: l.relation, Text: f.Observed + " quarantined, limit " + strings.TrimPrefix(f.Expected, "at most "),
-				Detail: strings.Join(f.Samples, ""), Hint: l.Target.Command("elt quarantine " + l.relation)})
+				Detail: strings.Join(f.Samples, ""), Hint: "elt quarantine " + l.relation})
 			continue
 		}
 		rest = append(rest, f)
 	}
-	l.tell(&res, rest)
+	tell(&res, rest)
 	for _, c := range d.Changes {
 		if l.from == "" && !l.FullRefresh && !l.byWindows(l.relation) { // a first load makes its table: that is no news
 			break

@@ -135,51 +135,11 @@ func (p *Pipeline) maskKeys(s *project.Sync, r activate.Result) activate.Result 
 	return r
 }
 
-// MaskSaid hides in what a destination says of a row the values of it that may be
-// personal, since many quote what they refuse. rows are what it may speak of: keys
-// and payloads, objects under the destination's names.
-func (p *Pipeline) MaskSaid(s *project.Sync, said string, rows ...string) string {
-	for _, row := range rows {
-		shown := members(p.MaskPushed(s, row))
-		for name, value := range members(row) {
-			var text string
-			if string(shown[name]) != `"`+Masked+`"` {
-				continue
-			}
-			if json.Unmarshal(value, &text) != nil {
-				text = string(value) // a number, or a nested value as it was sent
-			}
-			if len(text) > 1 && text != Masked {
-				said = strings.ReplaceAll(said, text, Masked)
-			}
-		}
-	}
-	return said
-}
-
-// masker hides in what the destination of a sync says of a call the values of its
-// rows that may be personal.
-func (p *Pipeline) masker(s *project.Sync) func(said string, of []activate.Change) string {
-	return func(said string, of []activate.Change) string {
-		for _, c := range of {
-			said = p.MaskSaid(s, said, string(c.Key), string(c.Fields))
-		}
-		return said
-	}
-}
-
 // MaskPushed hides what may be personal in a key or a payload of a sync, an
 // object under the destination's names.
 func (p *Pipeline) MaskPushed(s *project.Sync, object string) string {
-	columns := p.Personal().Of(s.Model)
-	return maskObject(object, func(theirs string) bool {
-		for _, f := range s.Fields {
-			if f.Theirs == theirs && columns.Origin(f.Column) != "" {
-				return true
-			}
-		}
-		return columns.Origin(theirs) != ""
-	})
+	hide, _ := p.hides(s)
+	return maskObject(object, hide)
 }
 
 // maskObject hides values of a JSON object by their names. What is no object is

@@ -62,7 +62,11 @@ func (p *Pipeline) sync(ctx context.Context, s *project.Sync) (res event.Result,
 	if done.Barred != nil {
 		done.Problem = "" // it is the step's error
 	}
-	res = p.told(s, p.maskKeys(s, done), invalid)
+	none, err := noneTaken(ctx, plan, done)
+	if err != nil {
+		return res, err
+	}
+	res = told(s, p.maskKeys(s, done), invalid, none)
 	doubts, err := p.doubts(ctx, s, done)
 	if err != nil {
 		return res, err
@@ -203,7 +207,7 @@ func (p *Pipeline) account(c *project.Connection) string {
 }
 
 // told is the result of a sync as a step reports it.
-func (p *Pipeline) told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind) event.Result {
+func told(s *project.Sync, r activate.Result, invalid []activate.InvalidKind, none bool) event.Result {
 	res := event.Result{Counts: []event.Count{{Label: "read", N: r.Read}, {Label: "unchanged", N: r.Unchanged}, {Label: "acked", N: r.Acked}}}
 	for _, c := range []event.Count{{Label: "new", N: r.New}, {Label: "deleted", N: r.Gone.Deleted}, {Label: "invalid", N: r.Invalid},
 		{Label: "rejected", N: r.Rejected + r.Gone.Rejected}, {Label: "unknown", N: r.Unknown + r.Gone.Unknown},
@@ -212,7 +216,7 @@ func (p *Pipeline) told(s *project.Sync, r activate.Result, invalid []activate.I
 			res.Counts = append(res.Counts, c)
 		}
 	}
-	look := p.Target.Command("elt quarantine " + s.Name)
+	look := "elt quarantine " + s.Name
 	for _, k := range invalid {
 		why := " not sent: other rows have the same key"
 		if k.NullKey {
@@ -228,7 +232,7 @@ func (p *Pipeline) told(s *project.Sync, r activate.Result, invalid []activate.I
 				break
 			}
 		}
-		if w.Cause = noneTaken(r); w.Cause {
+		if w.Cause = none; none {
 			w.Text = "none of " + several(rejected, "row") + " was accepted by the destination"
 			res.Status = event.Unfinished
 		}
@@ -237,7 +241,7 @@ func (p *Pipeline) told(s *project.Sync, r activate.Result, invalid []activate.I
 	if r.Problem != "" {
 		res.Warnings = append(res.Warnings, event.Warning{Subject: s.Name, Text: r.Problem, Cause: true})
 	}
-	res.Warnings = append(res.Warnings, p.toldOfGone(s, r)...)
+	res.Warnings = append(res.Warnings, toldOfGone(s, r)...)
 	res.Warnings = append(res.Warnings, toldOfTwins(s, r)...)
 	if r.Unknown+r.Deferred+r.Gone.Unknown+r.Gone.Deferred > 0 || r.Problem != "" {
 		res.Status = event.Unfinished
@@ -247,8 +251,12 @@ func (p *Pipeline) told(s *project.Sync, r activate.Result, invalid []activate.I
 
 // noneTaken reports whether the destination has refused all that there is: no row of
 // the sync is there, and something that all of them have in common is to blame.
-func noneTaken(r activate.Result) bool {
-	return r.Rejected > 0 && r.Acked+r.Unchanged+r.Unknown+r.Deferred+r.Gone.Planned == 0
+func noneTaken(ctx context.Context, plan *activate.Plan, r activate.Result) (bool, error) {
+	if r.Rejected == 0 || r.Acked+r.Unchanged+r.Unknown+r.Deferred+r.Gone.Planned > 0 {
+		return false, nil
+	}
+	there, err := plan.There(ctx) // of a model that holds a day, those of the days before
+	return there == 0, err
 }
 
 // several counts things in English; noun is the singular.

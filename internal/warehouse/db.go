@@ -99,21 +99,29 @@ func (db *DB) Query(ctx context.Context, q string, args ...any) (array.RecordRea
 	if err != nil {
 		return nil, err
 	}
+	end := func() { _ = tx.Rollback(cleanup(ctx)) }
+	reading := false
+	defer func() {
+		if !reading { // also when this panics
+			end()
+		}
+	}()
 	r, err := tx.Query(ctx, q, args...)
 	if err != nil {
-		return nil, errors.Join(err, tx.Rollback(cleanup(ctx)))
+		return nil, err
 	}
-	return &txReader{RecordReader: r, done: func() { _ = tx.Rollback(cleanup(ctx)) }, refs: 1}, nil
+	reading = true
+	return &txReader{RecordReader: r, done: end, refs: 1}, nil
 }
 
 // View runs fn in a read-only transaction: one snapshot for all its queries.
-func (db *DB) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+func (db *DB) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) (err error) {
 	dtx, err := db.driver.Begin(ctx, true)
 	if err != nil {
 		return err
 	}
-	tx := &Tx{driver: dtx, dialect: db.driver.Dialect()}
-	return errors.Join(fn(ctx, tx), dtx.Rollback(cleanup(ctx)))
+	defer func() { err = errors.Join(err, dtx.Rollback(cleanup(ctx))) }() // also when fn panics
+	return fn(ctx, &Tx{driver: dtx, dialect: db.driver.Dialect()})
 }
 
 // Update runs fn in one transaction and commits it when fn returns nil.

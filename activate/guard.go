@@ -174,22 +174,23 @@ func (p *Plan) guard(ctx context.Context, approved string) (bool, error) {
 }
 
 // There is how many rows the sync has at the destination.
-func (p *Plan) There(ctx context.Context) (int64, error) {
-	o := Outline{Again: 1}
-	err := p.countThere(ctx, p.db, &o)
-	return o.There, err
+func (p *Plan) There(ctx context.Context) (int64, error) { return p.there(ctx, p.db) }
+
+func (p *Plan) there(ctx context.Context, q warehouse.Querier) (n int64, err error) {
+	err = warehouse.Each(ctx, q, `SELECT count(*) FROM `+state.Ledger+` WHERE `+mine, func(r rows.Row) error {
+		n = r.Int(0)
+		return nil
+	}, p.id()...)
+	return n, err
 }
 
 // countThere counts the rows that the sync has at the destination, where some guard
 // may ask for it.
-func (p *Plan) countThere(ctx context.Context, q warehouse.Querier, o *Outline) error {
-	if o.Sends() == 0 {
-		return nil
+func (p *Plan) countThere(ctx context.Context, q warehouse.Querier, o *Outline) (err error) {
+	if o.Sends() > 0 {
+		o.There, err = p.there(ctx, q)
 	}
-	return warehouse.Each(ctx, q, `SELECT count(*) FROM `+state.Ledger+` WHERE `+mine, func(r rows.Row) error {
-		o.There = r.Int(0)
-		return nil
-	}, p.id()...)
+	return err
 }
 
 // hash is that of all rows that a plan sends; query selects them with the columns

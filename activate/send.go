@@ -160,12 +160,12 @@ func (s *sender) stop(problem string) {
 // bar ends sending because no row of this sync can be sent, as a call with changes
 // has shown.
 func (s *sender) bar(err error, changes []Change) {
-	masked := &masked{text: s.opts.Mask(err.Error(), changes), err: err}
-	s.stop(masked.text)
+	told := &masked{text: s.opts.Mask(err.Error(), changes), err: err}
+	s.stop(told.text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.barred == nil {
-		s.barred = masked
+		s.barred = told
 	}
 }
 

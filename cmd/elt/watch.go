@@ -197,8 +197,13 @@ func unfinished(st event.Step) string {
 }
 
 // restOf is what the next run does about what a sync left undone: refused rows are
-// not sent again as they are.
+// not sent again as they are, and some of unknown outcome wait for a person.
 func restOf(st event.Step, target *project.Target) string {
+	for _, w := range st.Result.Warnings {
+		if strings.HasPrefix(w.Hint, "elt quarantine resolve ") {
+			return "nothing is sent for rows of unknown outcome until you say whether they are there; the rest is sent"
+		}
+	}
 	for _, c := range st.Result.Counts {
 		if c.Label == "deferred" || c.Label == "unknown" {
 			return "the next run sends the rest"

@@ -16,8 +16,8 @@ import (
 // be personal, since many quote what they refuse. rows are what it may speak of: keys
 // and payloads, objects under the destination's names.
 func (p *Pipeline) MaskSaid(s *project.Sync, said string, rows ...string) string {
-	hide, any := p.hides(s)
-	if !any || said == "" {
+	hide, some := p.hides(s)
+	if !some || said == "" {
 		return said
 	}
 	var values []string
@@ -42,9 +42,9 @@ func (p *Pipeline) masker(s *project.Sync) func(said string, of []activate.Chang
 	}
 }
 
-// hides tells which fields of a sync, and columns of its model, may be personal; any
+// hides tells which fields of a sync, and columns of its model, may be personal; some
 // is false where none is.
-func (p *Pipeline) hides(s *project.Sync) (hide func(theirs string) bool, any bool) {
+func (p *Pipeline) hides(s *project.Sync) (hide func(theirs string) bool, some bool) {
 	columns := p.Personal().Of(s.Model)
 	return func(theirs string) bool {
 		for _, f := range s.Fields {
@@ -64,7 +64,7 @@ func spellings(value json.RawMessage) []string {
 		return []string{string(value)}
 	}
 	list := []string{text}
-	if quoted := strings.Trim(string(value), `"`); quoted != text {
+	if quoted := string(value[1 : len(value)-1]); quoted != text {
 		list = append(list, quoted)
 	}
 	return list

@@ -27,9 +27,5 @@ func (p *Plain) interrupted() {
 	if none {
 		return
 	}
-	command := "elt retry"
-	if p.target != "" && p.target != "dev" {
-		command += " --target " + p.target
-	}
-	fmt.Fprintf(p.w, "%-8s readers still see these as the last good run left them · to continue: %s\n", "", command)
+	fmt.Fprintf(p.w, "%-8s readers still see these as the last good run left them · to continue: %s\n", "", p.typed("elt retry"))
 }

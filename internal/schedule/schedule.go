@@ -32,13 +32,10 @@ type Schedule struct {
 
 // plain is what the parser says, without the name of what it fell over in its own code.
 func plain(err error) error {
-	text := err.Error()
-	if i := strings.LastIndex(text, `strconv.`); i >= 0 {
-		if quoted := regexp.MustCompile(`parsing ("[^"]*")`).FindStringSubmatch(text); quoted != nil {
-			return fmt.Errorf("%s is no number", quoted[1])
-		}
+	if quoted := regexp.MustCompile(`strconv\.\w+: parsing ("[^"]*")`).FindStringSubmatch(err.Error()); quoted != nil {
+		return fmt.Errorf("%s is no number", quoted[1])
 	}
-	return errors.New(text)
+	return err
 }
 
 // starBit is how the parser marks a field of a bare star.

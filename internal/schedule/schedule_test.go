@@ -28,6 +28,18 @@ func parse(t testing.TB, spec string) schedule.Schedule {
 	return s
 }
 
+func TestWhatCannotBeReadIsToldPlainly(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string]string{
+		"a * * * *":  `"a * * * *" is no schedule: "a" is no number`,
+		"0 25 * * *": `"0 25 * * *" is no schedule: end of range (25) above maximum (23): 25`,
+	} {
+		if _, err := schedule.Parse(spec); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", spec, err, want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	t.Parallel()
 	for spec, want := range map[string]string{ // the first slots after Tuesday, 24 November 2026

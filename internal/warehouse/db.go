@@ -94,16 +94,15 @@ func (db *DB) Close() error { return db.driver.Close() }
 
 // Query runs one SELECT in a read-only transaction of its own, with flat memory.
 // The caller releases the reader, which ends the transaction.
-func (db *DB) Query(ctx context.Context, q string, args ...any) (array.RecordReader, error) {
+func (db *DB) Query(ctx context.Context, q string, args ...any) (_ array.RecordReader, err error) {
 	tx, err := db.driver.Begin(ctx, true)
 	if err != nil {
 		return nil, err
 	}
-	end := func() { _ = tx.Rollback(cleanup(ctx)) }
 	reading := false
 	defer func() {
 		if !reading { // also when this panics
-			end()
+			err = errors.Join(err, tx.Rollback(cleanup(ctx)))
 		}
 	}()
 	r, err := tx.Query(ctx, q, args...)
@@ -111,7 +110,7 @@ func (db *DB) Query(ctx context.Context, q string, args ...any) (array.RecordRea
 		return nil, err
 	}
 	reading = true
-	return &txReader{RecordReader: r, done: end, refs: 1}, nil
+	return &txReader{RecordReader: r, done: func() { _ = tx.Rollback(cleanup(ctx)) }, refs: 1}, nil
 }
 
 // View runs fn in a read-only transaction: one snapshot for all its queries.

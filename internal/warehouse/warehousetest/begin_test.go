@@ -2,7 +2,6 @@ package warehousetest
 
 import (
 	"context"
-	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -15,13 +14,13 @@ func TestACancelledBeginLeavesNothingOpen(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			d := Open(t, engine)
-			for range 1000 {
+			for n := range 1000 {
 				ctx, cancel := context.WithCancel(t.Context())
 				go func(after time.Duration) {
 					for start := time.Now(); time.Since(start) < after; {
 					}
 					cancel()
-				}(time.Duration(rand.IntN(200)) * time.Microsecond)
+				}(time.Duration(n%200) * time.Microsecond)
 				if tx, err := d.Begin(ctx, false); err == nil {
 					if err := tx.Rollback(t.Context()); err != nil {
 						t.Fatal(err)
